@@ -1,0 +1,55 @@
+# Everything runs from .venv, which is made on first use and renewed when the lock or pyproject.toml changes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python that will do; `make PYTHON=/path/to/python` overrules.
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint lock clean
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(VENV)/installed  ## Install everything into .venv.
+
+demo: install  ## Watch the pipeline work, on simulated traffic and an embedded broker.
+	$(BIN)/penjaga demo
+
+test: lint  ## Check style and types, then run all tests.
+	$(BIN)/pytest
+
+lint: install  ## Check style, format and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# Without local folders of packages, whose hashes nobody else could find.
+lock: install  ## Renew requirements.lock within the bounds of pyproject.toml.
+	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --all-extras \
+		--universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+clean:  ## Remove .venv and everything else that was made.
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/created:
+	@$(or $(PYTHON),false) -c '$(USABLE)' || { \
+		echo 'Penjaga needs Python 3.11 or newer with its venv module, and found none.' >&2; \
+		echo 'On Debian and Ubuntu: apt-get install python3 python3-venv' >&2; \
+		exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/locked: requirements.lock $(VENV)/created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# The lock has decided the versions, and holds the build backend.
+$(VENV)/installed: pyproject.toml $(VENV)/locked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,126 @@
+"""Grooming cues: the processes by which an adult draws a child in, where several meet in one message.
+
+Grooming is a pattern over many messages, so a single message rarely says enough. Each process seen is put on
+the finding (`processes`), from which the memory over conversations adds up what one message cannot show.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from detectors.contract import Candidate
+from detectors.lexicon import Lexicon, span, total
+from schemas import Event, Evidence, Finding
+
+LABEL: Final = "csea.grooming"
+
+PROCESSES: Final = {
+    "age_access": "a question about age or school",
+    "trust_flattery": "flattery or a plea for trust",
+    "gifts": "an offer of gifts",
+    "isolation_secrecy": "secrecy towards family or others",
+    "risk_check": "a question about who could notice",
+    "compliance": "pressure to go along",
+    "platform_move": "a move to another platform",
+    "picture_request": "a request for pictures or video",
+    "meeting": "a proposal to meet",
+    "coercion": "a threat to expose",
+}
+"""The lexicon groups that are grooming processes; the others (`child`, and the counter-cues) are context."""
+
+CEILING: Final = 0.55
+"""The most that one process alone, or several without a sign of a child, may score: below review (0.6)."""
+
+_NAMES_A_CHILD: Final = frozenset(
+    {"school", "mature", "secret_parents", "lie_parents", "parents_watch"}
+)
+"""Last parts of the ids of terms that only make sense when said to a child."""
+_CONCEALMENT: Final = frozenset({"isolation_secrecy", "risk_check", "coercion"})
+_CONCEALED: Final = 3
+"""So many processes, one of them concealment, need no other sign of a child."""
+
+ADULT_TO_MINOR_WEIGHT: Final = 0.15
+MINOR_RECIPIENT_WEIGHT: Final = 0.05
+
+
+class GroomingCues:
+    """Find what an adult who grooms a child may write: questions about age and school, secrecy, gifts, moving
+    platform, requests for pictures, meeting alone, pressure. Malay, Indonesian, English, Chinese, Tamil.
+
+    One process alone never reaches review; neither do several with nothing that points to a child (courting
+    adults ask for pictures and meet). Advice on safety, accounts of what happened to someone, openness towards
+    parents and family surprises count against it. Age bands add weight; an unknown one takes nothing away.
+
+    Misses: everything spread over several messages (the memory over conversations is for that); requests in
+    pictures or voice; coded words; languages and spellings outside the lexicon. Children among themselves, and
+    relatives who joke about secrets, can look the same.
+    """  # noqa: D205 - the first sentence is the page's first paragraph
+
+    name: Final = "grooming_cues"
+    version: Final = "1"
+    labels: Final = frozenset({LABEL})
+
+    def __init__(self) -> None:
+        """Load the shipped lexicon.
+
+        Raises:
+            DocumentError: if a term of it misses its own examples.
+        """
+        self._lexicon = Lexicon.shipped("grooming")
+        self.patterns = self._lexicon.patterns
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        """Yield one finding for each candidate in which a process is seen and not explained away."""
+        for candidate in candidates:
+            seen = self._lexicon.weigh(candidate, LABEL)
+            groups = {self._lexicon.terms[e.term].group for e in seen}
+            processes = sorted(groups & PROCESSES.keys())
+            evidence = _weighed(candidate.event, seen, groups, processes)
+            score = total(evidence)
+            if processes and score > 0.0:
+                yield candidate, self._finding(evidence, score, processes)
+
+    def _finding(
+        self, evidence: tuple[Evidence, ...], score: float, processes: Sequence[str]
+    ) -> Finding:
+        start, end = span([e for e in evidence if e.weight > 0])
+        return Finding(
+            detector=self.name,
+            version=self.version,
+            label=LABEL,
+            score=score,
+            start=start,
+            end=end,
+            reason="may be grooming: " + ", ".join(PROCESSES[p] for p in processes),
+            evidence=evidence,
+            attributes={"processes": ",".join(processes)},
+        )
+
+
+def _weighed(
+    event: Event, seen: tuple[Evidence, ...], groups: set[str], processes: Sequence[str]
+) -> tuple[Evidence, ...]:
+    """Add what is known of the people, and hold back what a single message must not decide."""
+    evidence = [*seen, *_ages(event)]
+    score = sum(e.weight for e in evidence)
+    about_child = (
+        "child" in groups
+        or event.audience.recipient_age_band == "minor"
+        or any(e.term.rsplit(".", 1)[-1] in _NAMES_A_CHILD for e in seen)
+        or {"age_access", "isolation_secrecy"} <= groups
+        or (len(processes) >= _CONCEALED and not _CONCEALMENT.isdisjoint(groups))
+    )
+    if score > CEILING:
+        held_back = round(CEILING - score, 4)
+        if len(processes) == 1:
+            evidence.append(Evidence("grooming.one_process", held_back))
+        elif not about_child:
+            evidence.append(Evidence("grooming.no_sign_of_a_child", held_back))
+    return tuple(evidence)
+
+
+def _ages(event: Event) -> tuple[Evidence, ...]:
+    if event.audience.recipient_age_band != "minor":
+        return ()
+    if event.actor.age_band == "adult":
+        return (Evidence("grooming.adult_to_minor", ADULT_TO_MINOR_WEIGHT),)
+    return (Evidence("grooming.minor_recipient", MINOR_RECIPIENT_WEIGHT),)

@@ -1,0 +1,127 @@
+"""Harassment, threats and exposure: abuse aimed at a person, not rude words.
+
+Swearing at a printer, at oneself or among friends is no harassment. Terms are therefore written with the
+person they are aimed at ("you are ...", a name called), and a bare insult counts only where the platform or
+the text says whom it hits.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from detectors.contract import Candidate
+from detectors.lexicon import Lexicon, span, total
+from schemas import Evidence, Finding
+
+HARASSMENT: Final = "bullying.harassment"
+DOXXING_OR_THREAT: Final = "bullying.doxxing_or_threat"
+
+LEAST_SCORE: Final = 0.25
+"""Below it there is no finding: a rude word and somebody to hear it."""
+
+TARGET_WEIGHT: Final = 0.1
+MENTION_WEIGHT: Final = 0.05
+
+_MENTION: Final = "harassment.und.mention"
+_GROUNDS: Final = {
+    HARASSMENT: {
+        "insult": "an insult aimed at someone",
+        "looks": "an attack on someone's looks",
+        "exclusion": "telling someone that nobody wants them",
+        "selfharm": "urging someone to harm themselves",
+        "rally": "calling on others to join in",
+        "bare": "an insult where someone is addressed",
+    },
+    DOXXING_OR_THREAT: {
+        "violence": "a threat of violence",
+        "located": "a claim to know or wait at someone's place",
+        "warning": "a warning to someone",
+        "exposure": "a threat to expose someone",
+        "publish": "publishing someone's personal data",
+        "rally": "calling on others to join in",
+        "personal_data": "an identity number, phone number or address",
+    },
+}
+_GROUNDLESS: Final = frozenset({"rally", "personal_data"})
+"""Of a threat or exposure these are never the whole: numbers, addresses and "share this" are everywhere."""
+
+
+class Harassment:
+    """Find insults, exclusion, urging to self-harm, threats and publishing of personal data that are aimed at
+    a person. Malay, Indonesian, English, Chinese, Tamil; Malaysian identity card numbers by their shape.
+
+    One kind alone stays below review, except urging someone to kill themselves. Quotation, talk against
+    bullying, comfort and plain banter count against it. The numbers of an identity card (birth date, place of
+    birth code, four digits) count only beside wording that publishes them about someone else.
+
+    Misses: irony, in-jokes, nicknames, insults by comparison or by picture; one short insult repeated by many
+    (the memory over targets is for that); slurs, which are in no list here; data published without a word
+    about whose it is. May call harsh banter between friends harassment.
+    """  # noqa: D205 - the first sentence is the page's first paragraph
+
+    name: Final = "harassment"
+    version: Final = "1"
+    labels: Final = frozenset({HARASSMENT, DOXXING_OR_THREAT})
+
+    def __init__(self) -> None:
+        """Load the shipped lexicon.
+
+        Raises:
+            DocumentError: if a term of it misses its own examples.
+        """
+        self._lexicon = Lexicon.shipped("harassment")
+        self.patterns = self._lexicon.patterns
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        """Yield, for each candidate, at most one finding of each label."""
+        for candidate in candidates:
+            for label in (HARASSMENT, DOXXING_OR_THREAT):
+                evidence = self._evidence(candidate, label)
+                score = total(evidence)
+                if score >= LEAST_SCORE:
+                    yield candidate, self._finding(label, evidence, score)
+
+    def _evidence(self, candidate: Candidate, label: str) -> tuple[Evidence, ...]:
+        """Weigh the terms of a label; empty where nobody is aimed at."""
+        seen = [e for e in self._lexicon.weigh(candidate, label) if e.term != _MENTION]
+        target = tuple(_target(candidate))
+        groups = {self._group(e) for e in seen if e.weight > 0}
+        if "insult" in groups or not target:
+            groups.discard("bare")
+        if label == DOXXING_OR_THREAT and groups <= _GROUNDLESS:
+            return ()
+        if "publish" not in groups and "exposure" not in groups:
+            groups.discard("personal_data")
+        if not groups:
+            return ()
+        return (*(e for e in seen if e.weight < 0 or self._group(e) in groups), *target)
+
+    def _finding(self, label: str, evidence: tuple[Evidence, ...], score: float) -> Finding:
+        start, end = span([e for e in evidence if e.weight > 0])
+        groups = dict.fromkeys(self._group(e) for e in evidence if e.weight > 0)
+        grounds = [_GROUNDS[label][g] for g in groups if g in _GROUNDS[label]]
+        return Finding(
+            detector=self.name,
+            version=self.version,
+            label=label,
+            score=score,
+            start=start,
+            end=end,
+            reason=", ".join(grounds),
+            evidence=evidence,
+        )
+
+    def _group(self, evidence: Evidence) -> str:
+        term = self._lexicon.terms.get(evidence.term)
+        return term.group if term else ""
+
+
+def _target(candidate: Candidate) -> Iterator[Evidence]:
+    """Say by what, besides the wording, it is clear that someone in particular is meant."""
+    event = candidate.event
+    mention = next((m for m in candidate.matches if m.pattern.id == _MENTION), None)
+    if event.target is not None:
+        yield Evidence("harassment.target", TARGET_WEIGHT)
+    elif mention is not None:
+        yield Evidence(_MENTION, MENTION_WEIGHT, mention.start, mention.end)
+    elif event.in_reply_to is not None:
+        yield Evidence("harassment.reply", MENTION_WEIGHT)

@@ -1,0 +1,168 @@
+"""Lexicons: terms as data, each with the examples that keep it honest.
+
+A term names what it looks for, how much it weighs, and which sentences it must fire on and must stay silent
+on. A lexicon with a term that misses its own examples is refused, with the line, so that an analyst can
+edit a file without reading code and without breaking detection.
+
+Scores are sums. Terms belong to groups (`bonus`, `call_to_action`, ...); of each group only the heaviest
+term that fired counts, once, so that ten synonyms weigh no more than one. The sum of the groups, cut to 0..1,
+is the score.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import regex
+
+from detectors.contract import Candidate, Match, Pattern
+from detectors.folding import fold
+from schemas import Evidence
+from schemas.document import Document, DocumentError
+
+EXPRESSION_SECONDS: Final = 0.05
+"""The longest one expression may take on one text before the hit is given up as too costly."""
+
+# Scripts written without blanks: a term is found inside a longer run of letters there.
+_UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]")
+_INSIDE_WORD: Final = r"[\p{L}\p{M}\p{N}]"
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """One row of a lexicon.
+
+    Exactly one of `any` and `expression` says what to look for: `any` lists literal wordings, matched whole
+    words with any white space between them; `expression` is a regular expression over folded text.
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
+    label: str
+    group: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+    weight: Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
+    language: Annotated[str, msgspec.Meta(pattern=r"^([a-z]{2,3}|und)$")]
+    any: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...] = ()
+    expression: str = ""
+    note: str = ""
+    fires: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    silent: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """The term as one expression over folded text."""
+        return Pattern(self.id, self.expression or _literals(self.any))
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    terms: tuple[Term, ...]
+
+
+class Lexicon:
+    """The terms of one family, checked against their own examples."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        """Read and check.
+
+        Raises:
+            DocumentError: at the first term that is malformed, declared twice, does not compile, misses one of
+                its `fires` or hits one of its `silent` examples.
+        """
+        terms: dict[str, Term] = {}
+        for document in documents:
+            for index, term in enumerate(document.to(_File).terms):
+                if term.id in terms:
+                    raise document.error(("terms", index, "id"), f"term `{term.id}` is declared twice")
+                _check(document, index, term)
+                terms[term.id] = term
+        self.terms = terms
+
+    @classmethod
+    def shipped(cls, family: str) -> "Lexicon":
+        """Load `detectors/lexicons/<family>*.toml`.
+
+        Raises:
+            DocumentError: as the constructor does.
+        """
+        folder = Path(str(resources.files("detectors") / "lexicons"))
+        paths = sorted(folder.glob(f"{family}*.toml"))
+        if not paths:
+            raise DocumentError(str(folder / f"{family}.toml"), 0, "no such lexicon")
+        return cls(Document.read(path) for path in paths)
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What to look for, one pattern a term, with the term's id."""
+        return tuple(term.pattern for term in self.terms.values())
+
+    def weigh(self, candidate: Candidate, label: str) -> tuple[Evidence, ...]:
+        """Pick, of each group of `label`, the heaviest term that fired, in order of the text.
+
+        At equal weight the earlier match counts.
+        """
+        best: dict[str, tuple[Term, Match]] = {}
+        for match in candidate.matches:
+            term = self.terms.get(match.pattern.id)
+            if term is None or term.label != label:
+                continue
+            held = best.get(term.group)
+            if held is None or abs(term.weight) > abs(held[0].weight):
+                best[term.group] = (term, match)
+        picked = sorted(best.values(), key=lambda item: item[1].start)
+        return tuple(Evidence(t.id, t.weight, m.start, m.end) for t, m in picked)
+
+
+def total(evidence: Sequence[Evidence]) -> float:
+    """Add up weights, cut to 0..1, to four decimals."""
+    return round(min(1.0, max(0.0, sum(e.weight for e in evidence))), 4)
+
+
+def span(evidence: Sequence[Evidence]) -> tuple[int, int]:
+    """Return the smallest span of the original text that holds every placed piece of evidence."""
+    placed = [e for e in evidence if e.end > e.start]
+    if not placed:
+        return 0, 0
+    return min(e.start for e in placed), max(e.end for e in placed)
+
+
+def _literals(wordings: Sequence[str]) -> str:
+    """Build one expression for literal wordings: whole words, any white space in between."""
+    return "|".join(_literal(w) for w in sorted(wordings, key=len, reverse=True))
+
+
+def _literal(wording: str) -> str:
+    folded = fold(wording).text.strip()
+    body = r"\s+".join(regex.escape(word, special_only=True) for word in folded.split())
+    before = rf"(?<!{_INSIDE_WORD})" if _is_word(folded[:1]) else ""
+    after = rf"(?!{_INSIDE_WORD})" if _is_word(folded[-1:]) else ""
+    return before + body + after
+
+
+def _is_word(char: str) -> bool:
+    return bool(regex.match(_INSIDE_WORD, char)) and not _UNSPACED.match(char)
+
+
+def _check(document: Document, index: int, term: Term) -> None:
+    here = ("terms", index)
+    if bool(term.any) == bool(term.expression):
+        raise document.error((*here, "id"), f"term `{term.id}` needs either `any` or `expression`, not both")
+    for position, wording in enumerate(term.any):
+        if not fold(wording).text.strip():
+            raise document.error((*here, "any", position), f"term `{term.id}`: nothing left of the wording")
+    try:
+        expression = regex.compile(term.pattern.expression)
+    except regex.error as error:
+        key = (*here, "expression")
+        raise document.error(key, f"term `{term.id}`: not a regular expression: {error}") from None
+    if expression.search("") is not None:
+        raise document.error((*here, "expression"), f"term `{term.id}` matches the empty text")
+    for key, wanted, problem in (
+        ("fires", True, "does not fire on its own example"),
+        ("silent", False, "fires on its own counter-example"),
+    ):
+        for position, example in enumerate(getattr(term, key)):
+            folded = fold(example)
+            views = (folded.text, folded.squeezed or "")
+            if any(expression.search(v) for v in views) is not wanted:
+                raise document.error((*here, key, position), f"term `{term.id}` {problem}")

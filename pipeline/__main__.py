@@ -1,0 +1,5 @@
+"""`python -m pipeline` is `penjaga`."""
+
+from pipeline.cli import main
+
+main()

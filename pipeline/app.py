@@ -1,0 +1,247 @@
+"""The worker: a Faust app that reads source topics and screens them.
+
+Faust acknowledges a message whose agent raised, and commits what was acknowledged, so nothing here may
+raise inside an agent: a batch that cannot be delivered ends the process, without a commit, and the next start
+reads it again. Records are taken without acknowledgement (`noack_take`) and acknowledged by hand once the
+broker has confirmed every write they caused.
+
+What looks at a subject over many messages will be a second agent beside `screen`, on a topic of its own.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final, NoReturn
+
+import faust
+from faust.types import TP
+from faust.web import Request, Response, View
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError
+from pipeline.line import Line
+from pipeline.metrics import Metrics
+from pipeline.screen import Screening
+from pipeline.settings import Kafka, Settings
+from pipeline.writes import Record, writes
+from schemas import Rejected
+
+log: Final = logging.getLogger(__name__)
+
+_EXPOSITION: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
+
+EXIT_UNREACHABLE: Final = 69
+"""EX_UNAVAILABLE of sysexits.h: the broker or a topic is not there."""
+EXIT_DELIVERY: Final = 75
+"""EX_TEMPFAIL: start again, and the uncommitted records are read again."""
+EXIT_BUG: Final = 70
+"""EX_SOFTWARE."""
+
+
+class Health:
+    """What the health endpoints answer from."""
+
+    def __init__(self) -> None:
+        self.delivering_since: float | None = None
+        self.partitions: set[TP] = set()
+
+    def stuck_seconds(self) -> float:
+        """Return how long the batch in hand has been waiting for its confirmation, in seconds."""
+        return time.monotonic() - self.delivering_since if self.delivering_since else 0.0
+
+
+def stop_process(status: int, message: str) -> NoReturn:
+    """End the process at once: no shutdown hook may commit what was not delivered."""
+    log.critical(message)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
+    """Build the Faust app: one `screen` agent per source topic, and the web endpoints."""
+    delivery = Delivery(settings.kafka)
+    health = Health()
+    app = faust.App(
+        settings.kafka.group,
+        version=1,
+        broker=[f"aiokafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings.kafka),
+        broker_commit_interval=1.0,
+        broker_session_timeout=settings.kafka.session_seconds,
+        broker_heartbeat_interval=settings.kafka.session_seconds / 3,
+        consumer_group_instance_id=settings.kafka.instance or None,
+        consumer_auto_offset_reset="earliest",
+        key_serializer="raw",
+        value_serializer="raw",
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4 * settings.screening.batch_records,
+        # Topics are made by whoever owns the cluster, and nothing here elects a leader.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_host=settings.web.host,
+        web_bind=settings.web.host,
+        web_port=settings.web.port,
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_graph_enabled=False,
+        web_stats_enabled=False,
+        web_metrics_enabled=False,
+    )
+    metrics.configuration.info({"digest": line.configuration, "version": version("penjaga")})
+
+    @app.task
+    async def connect() -> None:
+        await _guarded(delivery.start())
+
+    for topic in settings.sources:
+        _screen_agent(app, topic, settings, line, metrics, delivery, health)
+    _web(app, settings, metrics, health)
+    app.on_partitions_assigned.connect(_assigned(health, metrics), weak=False)
+
+    async def disconnect(_app: faust.App, **_: Any) -> None:
+        await delivery.stop()
+
+    app.on_before_shutdown.connect(disconnect, weak=False)
+    return app
+
+
+def _assigned(health: Health, metrics: Metrics) -> Callable[..., Any]:
+    async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
+        health.partitions = set(assigned)
+        metrics.assigned_partitions.set(len(assigned))
+
+    return on_assigned
+
+
+async def _guarded(work: Any) -> Any:
+    """Await; end the process on whatever goes wrong, before Faust can acknowledge anything."""
+    try:
+        return await work
+    except BrokerUnreachableError as error:
+        stop_process(EXIT_UNREACHABLE, str(error))
+    except DeliveryFailedError as error:
+        stop_process(EXIT_DELIVERY, f"stopping without committing: {error}")
+    except Exception:
+        log.exception("a bug; please report it")
+        stop_process(EXIT_BUG, "stopping without committing after an unexpected error")
+
+
+def _screen_agent(
+    app: faust.App,
+    topic: str,
+    settings: Settings,
+    line: Line,
+    metrics: Metrics,
+    delivery: Delivery,
+    health: Health,
+) -> None:
+    channel = app.topic(topic, key_type=bytes, value_type=bytes)
+    taking = settings.screening
+    in_a_row = 0
+
+    async def screen_batch(events: list[Any]) -> bool:
+        """Screen and deliver; false when the worker is going down and the batch must be read again."""
+        nonlocal in_a_row
+        if delivery.is_stopped:
+            return False
+        records = [_record(event.message) for event in events]
+        values = [record.value for record in records]
+        with metrics.screen_seconds.labels(topic).time():
+            screening = line.screen(topic, values)
+        in_a_row = _rejected_in_a_row(screening, in_a_row)
+        if in_a_row >= taking.dead_letters_in_a_row:
+            last = records[-1]
+            raise DeliveryFailedError(
+                f"{in_a_row} records in a row were rejected, up to {topic}/{last.partition}/{last.offset}: "
+                "this looks like a changed format, not bad records. Check the [sources] mapping with "
+                "`penjaga config check`, or raise screening.dead_letters_in_a_row."
+            )
+        health.delivering_since = time.monotonic()
+        with metrics.delivery_seconds.labels(topic).time():
+            delivered = await delivery.deliver(writes(records, screening, settings.topics))
+        health.delivering_since = None
+        _count(metrics, topic, values, screening, delivered)
+        return True
+
+    @app.agent(channel, name=f"screen-{topic}", concurrency=1)
+    async def screen(stream: faust.StreamT[bytes]) -> AsyncIterator[None]:
+        async for events in stream.noack_take(taking.batch_records, within=taking.batch_seconds):
+            delivered = await _guarded(screen_batch(list(events)))
+            for event in events:
+                # After a rebalance the record belongs to whoever reads it next.
+                if delivered and event.message.generation_id == app.consumer_generation_id:
+                    await stream.ack(event)
+            yield None
+
+
+def _record(message: Any) -> Record:
+    headers = message.headers or ()
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    return Record(
+        message.topic,
+        message.partition,
+        message.offset,
+        message.key,
+        message.value,
+        tuple((name, value) for name, value in pairs),
+    )
+
+
+def _rejected_in_a_row(screening: Screening, before: int) -> int:
+    count = before
+    for event in screening.events:
+        count = count + 1 if isinstance(event, Rejected) else 0
+    return count
+
+
+def _count(
+    metrics: Metrics,
+    source: str,
+    values: list[bytes | None],
+    screening: Screening,
+    delivered: Delivered,
+) -> None:
+    now = datetime.now(UTC)
+    metrics.screened(source, values, screening)
+    metrics.escalated(source, screening, now)
+    for written, count in delivered.topics.items():
+        metrics.writes.labels(written).inc(count)
+    for written, count in delivered.reduced.items():
+        metrics.reduced.labels(written).inc(count)
+    metrics.last_batch.labels(source).set(now.timestamp())
+
+
+def _web(app: faust.App, settings: Settings, metrics: Metrics, health: Health) -> None:
+    @app.page("/metrics")
+    async def metrics_page(view: View, _request: Request) -> Response:
+        return view.bytes(generate_latest(), content_type=_EXPOSITION)
+
+    @app.page("/health/live")
+    async def live(view: View, _request: Request) -> Response:
+        stuck = health.stuck_seconds()
+        well = stuck < settings.kafka.delivery_seconds
+        return view.json({"alive": well, "unconfirmed_seconds": round(stuck, 3)}, status=200 if well else 503)
+
+    @app.page("/health/ready")
+    async def ready(view: View, _request: Request) -> Response:
+        count = len(health.partitions)
+        return view.json({"ready": count > 0, "partitions": count}, status=200 if count else 503)
+
+
+def _credentials(kafka: Kafka) -> Any:
+    context = kafka.ssl_context()
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.sasl_password(),
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

@@ -1,0 +1,133 @@
+"""The chain: every detector on a batch, none of them able to harm another.
+
+A detector that raises, or returns what its contract does not allow, loses its findings for the events it
+failed on. The failure is itself a finding (`detector.failed`), and the policy decides what it means.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from detectors.contract import Candidate, Detector, Match
+from detectors.folding import Folded, fold_batch
+from pipeline.database import PatternDatabase
+from schemas import Event, Finding
+
+FAILED: Final = "detector.failed"
+
+
+class ContractBreach(Exception):  # noqa: N818 - a breach is what it is; it never leaves this module
+    """A detector returned what its contract does not allow."""
+
+
+class Chain:
+    """Detectors behind one pattern database."""
+
+    def __init__(self, detectors: Sequence[Detector], cache: Path | None = None) -> None:
+        """Compile all patterns into one database.
+
+        Raises:
+            PatternError: if a detector's expression cannot be used.
+        """
+        self.detectors = tuple(detectors)
+        patterns = [(owner, p) for owner, d in enumerate(detectors) for p in d.patterns]
+        self._owners = [owner for owner, _ in patterns]
+        self._sees_all = [owner for owner, d in enumerate(detectors) if not d.patterns]
+        self.database = PatternDatabase([p for _, p in patterns], cache)
+
+    @property
+    def digest(self) -> str:
+        """Stands for everything the detectors say of themselves; part of a verdict's configuration."""
+        content = hashlib.sha256(self.database.digest.encode())
+        for detector in self.detectors:
+            content.update(f"{detector.name}\x00{detector.version}\x00".encode())
+        return content.hexdigest()
+
+    def findings(self, events: Sequence[Event]) -> dict[int, tuple[Finding, ...]]:
+        """Return the findings of each event, by its position; events without any are left out."""
+        folded = fold_batch(event.text for event in events)
+        shown = self._candidates(events, folded)
+        found: dict[int, list[Finding]] = {}
+        for owner, detector in enumerate(self.detectors):
+            candidates = shown.get(owner)
+            if candidates:
+                for position, finding in _isolated(detector, candidates):
+                    found.setdefault(position, []).append(finding)
+        return {position: tuple(found[position]) for position in sorted(found)}
+
+    def _candidates(
+        self, events: Sequence[Event], folded: Sequence[Folded]
+    ) -> dict[int, dict[int, Candidate]]:
+        """For each detector, the candidates it has to see, by their position."""
+        shown: dict[int, dict[int, Candidate]] = {
+            owner: {p: Candidate(e, f) for p, (e, f) in enumerate(zip(events, folded, strict=True))}
+            for owner in self._sees_all
+        }
+        for position, hits in self.database.scan(folded).items():
+            by_owner: dict[int, list[Match]] = {}
+            for index, match in hits.matches:
+                by_owner.setdefault(self._owners[index], []).append(match)
+            for index in hits.overruns:
+                by_owner.setdefault(self._owners[index], [])
+            overrun = {self._owners[index] for index in hits.overruns}
+            for owner, matches in by_owner.items():
+                candidate = Candidate(
+                    events[position], folded[position], tuple(matches), owner in overrun
+                )
+                shown.setdefault(owner, {})[position] = candidate
+        return shown
+
+
+def _isolated(detector: Detector, candidates: dict[int, Candidate]) -> Iterable[tuple[int, Finding]]:
+    """Run one detector; where a batch fails, run its events one by one to find the ones that break it."""
+    slow = [position for position, c in candidates.items() if c.incomplete]
+    yield from ((p, _failure(detector, "an expression took too long")) for p in slow)
+    sound = {p: c for p, c in candidates.items() if not c.incomplete or c.matches}
+    try:
+        yield from _scan(detector, sound)
+    except Exception:  # noqa: BLE001 - isolation: whatever a plugin raises must stay its own
+        for position, candidate in sound.items():
+            try:
+                yield from _scan(detector, {position: candidate})
+            except Exception as error:  # noqa: BLE001
+                yield position, _failure(detector, f"raised {type(error).__name__}")
+
+
+def _scan(detector: Detector, candidates: dict[int, Candidate]) -> list[tuple[int, Finding]]:
+    positions = {id(candidate): position for position, candidate in candidates.items()}
+    found = []
+    for candidate, finding in detector.scan(list(candidates.values())):
+        position = positions.get(id(candidate))
+        if position is None:
+            raise ContractBreach
+        _check(detector, candidate, finding)
+        found.append((position, finding))
+    return found
+
+
+def _check(detector: Detector, candidate: Candidate, finding: Finding) -> None:
+    sound = (
+        isinstance(finding, Finding)
+        and finding.detector == detector.name
+        and finding.label in detector.labels
+        and math.isfinite(finding.score)
+        and 0.0 <= finding.score <= 1.0
+        and 0 <= finding.start <= finding.end <= len(candidate.event.text)
+    )
+    if not sound:
+        raise ContractBreach
+
+
+def _failure(detector: Detector, reason: str) -> Finding:
+    """Say that a detector did not answer. Names the kind of error only: its text may quote the event."""
+    return Finding(
+        detector=detector.name,
+        version=detector.version,
+        label=FAILED,
+        score=1.0,
+        start=0,
+        end=0,
+        reason=reason,
+    )

@@ -1,0 +1,447 @@
+"""The `penjaga` command."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline import dead_letters, registry, scan as scanning
+from pipeline.database import PatternError
+from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
+from pipeline.explanation import STYLES, explanation, highlighted
+from pipeline.line import Line, line
+from pipeline.settings import Settings, SettingsError, load
+from schemas import Event
+from schemas.document import DocumentError
+from schemas.source import SourceMapping
+
+EXIT_REJECTED: Final = 1
+EXIT_CONFIGURATION: Final = 2
+EXIT_UNREACHABLE: Final = 69
+EXIT_DELIVERY: Final = 75
+
+_CONFIG_HELP: Final = (
+    "The configuration file. Without it: $PENJAGA_CONFIG, then ./penjaga.toml, then built-in defaults."
+)
+
+config_option = click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_CONFIG_HELP
+)
+
+
+def main() -> None:
+    """Run the command; expected failures are one line on standard error and an exit status."""
+    try:
+        cli(standalone_mode=True)
+    except (SettingsError, registry.RegistryError, PatternError, DocumentError) as error:
+        _fail(EXIT_CONFIGURATION, error)
+    except BrokerUnreachableError as error:
+        _fail(EXIT_UNREACHABLE, error)
+    except DeliveryFailedError as error:
+        _fail(EXIT_DELIVERY, error)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python must not complain while it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(status: int, error: Exception) -> None:
+    click.echo(f"penjaga: {error}", err=True)
+    sys.exit(status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="penjaga")
+def cli() -> None:
+    """Find grooming, scams, gambling promotion and bullying in a stream of messages.
+
+    \b
+    Start here:
+      penjaga demo                          see it work, no Kafka needed
+      penjaga explain "text"                why a text is flagged, or is not
+      penjaga scan messages.jsonl           the same on a file
+      penjaga config check --config my.toml then
+      penjaga worker --config my.toml       on your own topics
+
+    Exit status: 0 done, 1 some input was rejected (or the demo saw a fault), 2 wrong usage or
+    configuration, 69 no broker or topic, 75 a write could not be confirmed.
+    """
+
+
+def cache_folder() -> Path:
+    """Return where compiled patterns are kept between starts."""
+    if folder := os.environ.get("PENJAGA_CACHE_DIR"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjaga"
+
+
+def settings_path(config: Path | None) -> Path | None:
+    """Return the configuration file to read, if any."""
+    if config is not None:
+        return config
+    if named := os.environ.get("PENJAGA_CONFIG"):
+        return Path(named)
+    here = Path("penjaga.toml")
+    return here if here.exists() else None
+
+
+def _load(config: Path | None) -> tuple[Settings, Line]:
+    settings = load(settings_path(config), os.environ)
+    return settings, line(settings, cache_folder())
+
+
+@cli.command()
+@config_option
+@click.option("--verbose", is_flag=True, help="Log what Faust and the Kafka client do, too.")
+@click.option("--with-parent", is_flag=True, help="Stop when standard input closes.")
+def worker(config: Path | None, verbose: bool, with_parent: bool) -> None:
+    """Read the source topics and write escalations, until told to stop.
+
+    \b
+    Where to:    kafka.bootstrap_servers, or KAFKA_BOOTSTRAP_SERVERS
+    Metrics:     http://127.0.0.1:6066/metrics   (web.host, web.port)
+    Health:      /health/live  /health/ready
+    To stop:     SIGTERM or Ctrl-C; kill -9 loses nothing either
+
+    Start as many as the sources have partitions; they share the work. Any setting can be overridden by a
+    variable: PENJAGA_KAFKA_GROUP, PENJAGA_WEB_PORT, PENJAGA_TOPICS_ESCALATIONS, ...
+    """
+    from pipeline import logs
+    from pipeline.run import run
+
+    logs.configure(logging.INFO, verbose=verbose)
+    settings, built = _load(config)
+    run(settings, built, with_parent=with_parent)
+
+
+@cli.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["jsonl", "table"]),
+    help="jsonl writes one line per input line; table is for eyes. Default: by where the output goes.",
+)
+@click.option("--flagged", is_flag=True, help="Only what calls for an action, and what was rejected.")
+@click.option("--text-column", help="Read CSV with a header and take the text from this column.")
+@click.option("--source", help="Read the file as records of this source, through its mapping.")
+@config_option
+def scan(
+    file: BinaryIO,
+    format_: str | None,
+    flagged: bool,
+    text_column: str | None,
+    source: str | None,
+    config: Path | None,
+) -> None:
+    """Run the line over a file, offline: JSON lines, or CSV with --text-column.
+
+    \b
+    {"text": "..."} is enough for a line; a missing id is filled from the line number.
+    Output, one line per input line, in order:
+      {"event_id", "action", "scores": {label: 0..1}, "findings": [...]}
+      {"rejected": reason, "line": n, "detail": ...}
+
+    Exit status 1 if any line was rejected.
+    """
+    settings, built = _load(config)
+    if source is not None and source not in settings.sources:
+        known = ", ".join(settings.sources)
+        raise click.BadParameter(f"no source `{source}`; there are {known}", param_hint="--source")
+    mapping = settings.mapping(source) if source else SourceMapping.compile({}, settings.limits)
+    inputs = (
+        scanning.csv_rows(file, text_column)
+        if text_column
+        else scanning.json_lines(file, settings.limits, fill=source is None)
+    )
+    style = format_ or ("table" if sys.stdout.isatty() else "jsonl")
+    rejected = 0
+    try:
+        with _progress(file) as advance:
+            write = _table_writer() if style == "table" else _jsonl_writer()
+            for item in scanning.scan(inputs, built, mapping):
+                rejected += "rejected" in item.output
+                if not flagged or item.action != "none" or "rejected" in item.output:
+                    write(item)
+                advance()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    sys.stdout.flush()
+    if rejected:
+        sys.exit(EXIT_REJECTED)
+
+
+def _jsonl_writer() -> Callable[[scanning.Scanned], None]:
+    write = sys.stdout.buffer.write
+
+    def row(item: scanning.Scanned) -> None:
+        write(orjson.dumps(item.output, option=orjson.OPT_APPEND_NEWLINE))
+
+    return row
+
+
+def _table_writer() -> Callable[[scanning.Scanned], None]:
+    console = Console(soft_wrap=True)
+
+    def row(item: scanning.Scanned) -> None:
+        if not isinstance(item.event, Event):
+            reason = f"line {item.number}: rejected: {item.output['rejected']}: {item.output['detail']}"
+            console.print(Text(reason, "magenta"))
+            return
+        marked = highlighted(item.event.text[:400], item.findings)
+        labels = " ".join(f"{k} {v:.2f}" for k, v in item.output["scores"].items())
+        console.print(
+            Text.assemble((f"{item.action:<8} ", STYLES[item.action]), (f"{labels}  ", "dim"), marked)
+        )
+
+    return row
+
+
+@contextmanager
+def _progress(file: BinaryIO) -> Iterator[Callable[[], None]]:
+    """Show progress on standard error while the output goes elsewhere; bytes where the size is known."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield lambda: None
+        return
+    size = os.fstat(file.fileno()).st_size if file.seekable() else None
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[lines]}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("scanning", total=size, lines="")
+        count = 0
+
+        def advance() -> None:
+            nonlocal count
+            count += 1
+            if count % 500 == 0:
+                done = file.tell() if size else None
+                progress.update(task, completed=done, lines=f"{count:,} lines")
+
+        yield advance
+
+
+@cli.command()
+@click.argument("text")
+@click.option("--audience", type=click.Choice(["dm", "group", "public"]), default="public")
+@config_option
+def explain(text: str, audience: str, config: Path | None) -> None:
+    """Show why TEXT is flagged, or why not: folding, matches, arithmetic, decision.
+
+    Use - to read the text from standard input.
+    """
+    if text == "-":
+        text = sys.stdin.read().rstrip("\n")
+    settings, built = _load(config)
+    record = scanning.filled(orjson.dumps({"text": text, "audience": {"kind": audience}}), 1)
+    event = SourceMapping.compile({}, settings.limits).decode(record)
+    if not isinstance(event, Event):
+        raise click.UsageError(f"rejected: {event.reason.value}: {event.detail}")
+    Console(highlight=False).print(explanation(event, built))
+
+
+@cli.group()
+def deadletters() -> None:
+    """Look at rejected records, and screen them again."""
+
+
+reason_option = click.option("--reason", help="Only this reason, such as missing_field.")
+
+
+@deadletters.command("list")
+@config_option
+@reason_option
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+def list_letters(config: Path | None, reason: str | None, limit: int | None) -> None:
+    """List rejected records: where, when, why. A table for eyes, JSON lines otherwise."""
+    settings = load(settings_path(config), os.environ)
+    table = Table("dead letter", "at", "reason", "detail", "source", "bytes", box=None)
+    shown = 0
+
+    async def collect() -> None:
+        nonlocal shown
+        async for letter in _letters(settings, reason):
+            record = letter.record
+            row = {
+                "dead_letter": letter.place,
+                "at": letter.at.isoformat(timespec="seconds"),
+                "reason": letter.reason,
+                "detail": letter.detail,
+                "source": f"{record.topic}/{record.partition}/{record.offset}",
+                "bytes": len(record.value or b""),
+            }
+            shown += 1
+            if sys.stdout.isatty():
+                table.add_row(*(str(value) for value in row.values()))
+            else:
+                sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            if shown == limit:
+                return
+
+    asyncio.run(collect())
+    if sys.stdout.isatty():
+        Console().print(table if shown else "no dead letters")
+
+
+@deadletters.command()
+@click.argument("place")
+@config_option
+def show(place: str, config: Path | None) -> None:
+    """Show the dead letter at PLACE (partition/offset, as `list` prints it), with its bytes.
+
+    The bytes are the record as the platform wrote it, which may be personal.
+    """
+    settings = load(settings_path(config), os.environ)
+
+    async def find() -> dead_letters.DeadLetter | None:
+        async for letter in _letters(settings, None):
+            if letter.place == place:
+                return letter
+        return None
+
+    letter = asyncio.run(find())
+    if letter is None:
+        raise click.UsageError(f"no dead letter at {place} on {settings.topics.dead_letters}")
+    record = letter.record
+    click.echo(f"reason  {letter.reason}: {letter.detail}")
+    click.echo(f"source  {record.topic}/{record.partition}/{record.offset}")
+    click.echo(f"at      {letter.at.isoformat(timespec='seconds')}")
+    for name, value in record.headers:
+        click.echo(f"header  {name}: {_printable(value or b'')}")
+    if record.key is not None:
+        click.echo(f"key     {_printable(record.key)}")
+    if record.value is None:
+        click.echo("value   null: a tombstone")
+    else:
+        click.echo(f"value   {len(record.value)} bytes")
+        click.echo(_printable(record.value))
+
+
+def _printable(content: bytes) -> str:
+    """Show bytes without letting them steer the terminal."""
+    text = content.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@deadletters.command()
+@config_option
+@reason_option
+@click.option("--dry-run", is_flag=True, help="Screen, count, write nothing.")
+def replay(config: Path | None, reason: str | None, dry_run: bool) -> None:
+    """Screen rejected records again with today's configuration.
+
+    Those that can now be read are written as escalations, under the same ids as if they had been
+    read at first, so that replaying twice changes nothing. The platform's topics are not written to.
+    """
+    from pipeline.replay import replay as screen_again
+
+    settings, built = _load(config)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as progress:
+        task = progress.add_task("replaying", total=None)
+        outcome = asyncio.run(
+            screen_again(
+                settings, built, reason, dry_run=dry_run, advance=lambda n: progress.advance(task, n)
+            )
+        )
+    click.echo(orjson.dumps(outcome).decode())
+    if outcome["rejected"]:
+        sys.exit(EXIT_REJECTED)
+
+
+def _letters(settings: Settings, reason: str | None) -> Any:
+    return dead_letters.read(settings.kafka, settings.topics.dead_letters, reason)
+
+
+@cli.group()
+def detectors() -> None:
+    """See which detectors are installed and in use."""
+
+
+@detectors.command("list")
+@config_option
+def list_detectors(config: Path | None) -> None:
+    """List detectors: name, version, labels, patterns, the package they came with."""
+    settings = load(settings_path(config), os.environ)
+    in_use = {r.detector.name: r for r in registry.load(settings.detectors)}
+    rows = [
+        {
+            "name": name,
+            "in_use": name in in_use,
+            "version": in_use[name].detector.version if name in in_use else None,
+            "labels": sorted(in_use[name].detector.labels) if name in in_use else [],
+            "patterns": len(in_use[name].detector.patterns) if name in in_use else None,
+            "package": entry.dist.name if entry.dist else None,
+        }
+        for name, entry in registry.installed().items()
+    ]
+    _print_rows(rows)
+
+
+def _print_rows(rows: Iterable[dict[str, Any]]) -> None:
+    """Print a table for eyes, JSON lines otherwise."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo(orjson.dumps(row).decode())
+        return
+    table = Table(box=None)
+    for number, row in enumerate(rows):
+        if number == 0:
+            for name in row:
+                table.add_column(name.replace("_", " "))
+        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
+    Console().print(table)
+
+
+@cli.group("config")
+def config_group() -> None:
+    """Check a configuration before a worker gets it."""
+
+
+@config_group.command()
+@config_option
+def check(config: Path | None) -> None:
+    """Read the configuration, its mappings, detectors and lexicons; say what is wrong, with the line."""
+    path = settings_path(config)
+    settings, built = _load(config)
+    click.echo(f"{path or 'built-in defaults'}: sound")
+    click.echo(f"  configuration  {built.configuration}")
+    click.echo(f"  brokers        {settings.kafka.bootstrap_servers} (group {settings.kafka.group})")
+    for topic, source in settings.sources.items():
+        shape = f"{len(source.fields)} fields mapped" if source.fields else "canonical events"
+        click.echo(f"  source         {topic}: {shape}")
+    click.echo(f"  detectors      {', '.join(r.detector.name for r in built.registered)}")
+
+
+@cli.command()
+@click.option("--seconds", type=click.FloatRange(min=1), help="Stop after so long. Default: at Ctrl-C.")
+@click.option("--rate", type=click.FloatRange(min=1, max=5000), default=50.0, help="Messages a second.")
+@click.option("--seed", type=int, default=7, help="The same seed writes the same messages.")
+def demo(seconds: float | None, rate: float, seed: int) -> None:
+    """Watch it work: an embedded broker, a worker, simulated traffic, escalations as they come.
+
+    Nothing to install or start, nothing left running. While it runs, kill the worker it names with kill -9:
+    it is started again, and nothing is missing. With --seconds it ends by itself, with status 1 if no
+    escalation was seen or one was lost.
+    """
+    from pipeline.demo import demonstrate
+
+    settings = load(None, {})
+    built = line(settings, cache_folder())
+    sys.exit(demonstrate(settings, built, seconds=seconds, rate=rate, seed=seed))

@@ -1,0 +1,219 @@
+"""The pattern database: what all detectors look for, compiled into one automaton and scanned once a batch.
+
+Hyperscan finds, in one pass over a batch's bytes, which patterns *may* be in which text; it gets a wider
+form of each expression (`pipeline.prefilter`), so look-around and Unicode classes are allowed and only widen the
+hit. Each hit is then confirmed on its own text with `regex`, which gives exact spans and Unicode semantics.
+Clean texts cost nothing after the pass.
+"""
+
+import hashlib
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+import hyperscan
+import msgspec
+import regex
+
+from detectors.contract import Match, Pattern, View
+from detectors.folding import DISGUISES, Folded
+from pipeline.prefilter import UnsupportedError, prefilter
+
+EXPRESSION_SECONDS: Final = 0.05
+"""The longest one expression may take on one text; longer, and the hit is given up and reported."""
+MATCHES_PER_PATTERN: Final = 32
+"""More repeats of one pattern in one text add work and no evidence."""
+
+# For an expression that has no wider form over bytes, Hyperscan's own approximation: right, but larger.
+_APPROXIMATE: Final = (
+    hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP | hyperscan.HS_FLAG_PREFILTER
+)
+_MAGIC: Final = b"penjaga-patterns-1\n"
+
+_Source = tuple[bytes, int]
+
+
+class PatternError(ValueError):
+    """An expression that cannot be used: whose, which, and why."""
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """What was found in one text: confirmed matches by pattern index, and patterns that took too long."""
+
+    matches: tuple[tuple[int, Match], ...] = ()
+    overruns: tuple[int, ...] = ()
+
+
+class PatternDatabase:
+    """All patterns in one automaton, with an optional cache on disk."""
+
+    def __init__(self, patterns: Sequence[Pattern], cache: Path | None = None) -> None:
+        """Compile, or load what was compiled before.
+
+        Raises:
+            PatternError: if an expression is not valid or matches the empty text.
+        """
+        self._patterns = tuple(patterns)
+        self._expressions = [_compiled(pattern) for pattern in patterns]
+        sources = [_source(e) for e in (*(p.expression for p in patterns), *DISGUISES)]
+        self._first_disguise = len(patterns)
+        self.digest = _digest(sources)
+        self._database = _load(sources, self.digest, cache)
+
+    def scan(self, texts: Sequence[Folded]) -> dict[int, Hits]:
+        """Return what is in each text, by its position; texts in which nothing is are left out."""
+        hits: dict[int, list[tuple[int, View]]] = defaultdict(list)
+        disguised: list[int] = []
+        for position, pattern in self._pass([folded.text for folded in texts]):
+            if pattern < self._first_disguise:
+                hits[position].append((pattern, "folded"))
+            else:
+                disguised.append(position)
+        squeezed = [(p, s) for p in sorted(set(disguised)) if (s := texts[p].squeezed) is not None]
+        for index, pattern in self._pass([text for _, text in squeezed]):
+            if pattern < self._first_disguise:
+                hits[squeezed[index][0]].append((pattern, "squeezed"))
+        confirmed = ((p, self._confirm(texts[p], found)) for p, found in sorted(hits.items()))
+        return {p: found for p, found in confirmed if found.matches or found.overruns}
+
+    def _pass(self, texts: Sequence[str]) -> Iterable[tuple[int, int]]:
+        """Scan all texts as one buffer; yield each (text, pattern) that may match, once.
+
+        Folded text has no newline, so one between texts keeps them apart; a match that runs across it
+        (`\\s` and negated classes can) is no match of either text and falls at confirmation.
+        """
+        if not texts:
+            return ()
+        parts = [text.encode() for text in texts]
+        ends = list(accumulate(len(part) + 1 for part in parts))
+        found: set[tuple[int, int]] = set()
+
+        def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            found.add((end, pattern))
+
+        self._database.scan(b"\n".join(parts), on_match)
+        hits: set[tuple[int, int]] = set()
+        position = 0
+        for end, pattern in sorted(found):
+            while ends[position] < end:
+                position += 1
+            hits.add((position, pattern))
+        return sorted(hits)
+
+    def _confirm(self, folded: Folded, found: Iterable[tuple[int, View]]) -> Hits:
+        matches: list[tuple[int, Match]] = []
+        overruns: list[int] = []
+        seen: set[tuple[int, int, int]] = set()
+        for index, view in found:
+            text = folded.text if view == "folded" else folded.squeezed or ""
+            to_original = folded.span if view == "folded" else folded.squeezed_span
+            try:
+                hits = self._expressions[index].finditer(text, timeout=EXPRESSION_SECONDS)
+                for count, hit in enumerate(hits):
+                    if count == MATCHES_PER_PATTERN:
+                        break
+                    start, end = to_original(*hit.span())
+                    if (index, start, end) not in seen:
+                        seen.add((index, start, end))
+                        groups = {k: v for k, v in hit.groupdict().items() if v is not None}
+                        match = Match(self._patterns[index], start, end, view, groups)
+                        matches.append((index, match))
+            except TimeoutError:
+                overruns.append(index)
+        matches.sort(key=lambda item: (item[1].start, item[1].end, item[0]))
+        return Hits(tuple(matches), tuple(overruns))
+
+
+def _compiled(pattern: Pattern) -> "regex.Pattern[str]":
+    try:
+        expression = regex.compile(pattern.expression)
+    except regex.error as error:
+        raise PatternError(f"pattern `{pattern.id}` is not a regular expression: {error}") from None
+    if expression.search("") is not None:
+        raise PatternError(f"pattern `{pattern.id}` matches the empty text: it would hit every message")
+    return expression
+
+
+def _source(expression: str) -> _Source:
+    """Return what the automaton looks for, and the flags it is compiled with."""
+    try:
+        return prefilter(expression), 0
+    except UnsupportedError:
+        return expression.encode(), _APPROXIMATE
+
+
+def _digest(sources: Sequence[_Source]) -> str:
+    content = hashlib.sha256(_MAGIC)
+    content.update(f"{hyperscan.__version__}\x00{platform.machine()}".encode())
+    for expression, flags in sources:
+        content.update(b"\x00%d\x00" % flags + expression)
+    return content.hexdigest()
+
+
+def _load(sources: Sequence[_Source], digest: str, cache: Path | None) -> hyperscan.Database:
+    path = cache / f"patterns-{digest[:32]}.hsdb" if cache else None
+    if path is not None:
+        database = _read(path)
+        if database is not None:
+            return database
+    try:
+        database = _compile(sources)
+    except hyperscan.error as error:
+        raise PatternError(_blame(sources, error)) from None
+    if path is not None:
+        _write(path, hyperscan.dumpb(database))
+    return database
+
+
+def _compile(sources: Sequence[_Source]) -> hyperscan.Database:
+    database = hyperscan.Database()
+    database.compile(
+        expressions=[expression for expression, _ in sources],
+        ids=list(range(len(sources))),
+        elements=len(sources),
+        flags=[flags for _, flags in sources],
+    )
+    return database
+
+
+def _blame(sources: Sequence[_Source], error: Exception) -> str:
+    """Name the expression that does not compile alone; the library's message names none."""
+    for source in sources:
+        try:
+            _compile([source])
+        except hyperscan.error as alone:
+            return f"expression {source[0].decode(errors='replace')!r} cannot be compiled: {alone}"
+    return f"the patterns cannot be compiled together: {error}"
+
+
+def _read(path: Path) -> hyperscan.Database | None:
+    """Load a cached database; anything but an intact one of this machine's kind counts as absent."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    head = len(_MAGIC) + hashlib.sha256().digest_size
+    body = content[head:]
+    if content[:head] != _MAGIC + hashlib.sha256(body).digest():
+        return None
+    try:
+        database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
+        database.scratch = hyperscan.Scratch(database)
+    except hyperscan.error:
+        return None
+    return database
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write the cache whole or not at all; a worker without a writable cache only starts slower."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(_MAGIC + hashlib.sha256(body).digest() + body)
+        part.replace(path)
+    except OSError:
+        return

@@ -1,0 +1,96 @@
+"""Dead letters: rejected records, read back from their topic with the reason and their own bytes."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiokafka
+import msgspec
+from aiokafka.errors import KafkaError
+
+from pipeline.delivery import BrokerUnreachableError, client_options
+from pipeline.settings import Kafka
+from pipeline.writes import Headers, Record
+
+_POLL_MILLISECONDS: Final = 1000
+_OWN_HEADERS: Final = "penjaga-"
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A rejected record and where both it and its dead letter stand."""
+
+    partition: int
+    offset: int
+    at: datetime
+    reason: str
+    detail: str
+    record: Record
+
+    @property
+    def place(self) -> str:
+        """Its address on the dead-letter topic: `partition/offset`."""
+        return f"{self.partition}/{self.offset}"
+
+
+async def read(kafka: Kafka, topic: str, reason: str | None = None) -> AsyncIterator[DeadLetter]:
+    """Yield every dead letter that is on the topic now, oldest first within a partition.
+
+    With `reason`, only those refused for it.
+
+    Raises:
+        BrokerUnreachableError: if no broker answers or the topic is not there.
+    """
+    consumer = aiokafka.AIOKafkaConsumer(
+        topic, **client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        await consumer.stop()
+        raise BrokerUnreachableError(
+            f"no Kafka broker at {kafka.bootstrap_servers} answered ({type(error).__name__})"
+        ) from None
+    try:
+        async for letter in _until_now(consumer, topic, kafka):
+            if reason is None or letter.reason == reason:
+                yield letter
+    finally:
+        await consumer.stop()
+
+
+async def _until_now(consumer: Any, topic: str, kafka: Kafka) -> AsyncIterator[DeadLetter]:
+    places = sorted(consumer.assignment())
+    if not places:
+        raise BrokerUnreachableError(f"no topic {topic} on {kafka.bootstrap_servers}")
+    ends = await consumer.end_offsets(places)
+    await consumer.seek_to_beginning(*places)
+    while pending := [p for p in places if await consumer.position(p) < ends[p]]:
+        fetched = await consumer.getmany(*pending, timeout_ms=_POLL_MILLISECONDS)
+        for place in sorted(fetched):
+            for message in fetched[place]:
+                if message.offset < ends[place]:
+                    yield _letter(message)
+
+
+def _letter(message: Any) -> DeadLetter:
+    own = {name: value for name, value in message.headers if name.startswith(_OWN_HEADERS)}
+
+    def text(name: str) -> str:
+        return own.get(f"{_OWN_HEADERS}{name}", b"").decode("utf-8", "replace")
+
+    headers: Headers = tuple((n, v) for n, v in message.headers if not n.startswith(_OWN_HEADERS))
+    return DeadLetter(
+        partition=message.partition,
+        offset=message.offset,
+        at=datetime.fromtimestamp(message.timestamp / 1000, UTC),
+        reason=text("reason"),
+        detail=text("detail"),
+        record=Record(
+            topic=text("source-topic"),
+            partition=int(text("source-partition") or -1),
+            offset=int(text("source-offset") or -1),
+            key=own.get(f"{_OWN_HEADERS}source-key"),
+            value=message.value,
+            headers=headers,
+        ),
+    )

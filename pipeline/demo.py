@@ -1,0 +1,314 @@
+"""The demo: an embedded broker, a real worker, simulated traffic, and a count of what comes out.
+
+The demo screens what it sends itself, through the same pure line, so it knows every escalation that has to
+come and notices one that does not, also when somebody kills the worker in the middle.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import aiokafka
+import msgspec
+import orjson
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.embedded import EmbeddedBrokerError, embedded_broker
+from pipeline.explanation import STYLES, highlighted
+from pipeline.line import Line
+from pipeline.settings import Settings
+from pipeline.traffic import to_bytes, traffic
+from schemas import Verdict
+
+TICK_SECONDS: Final = 0.1
+SETTLE_SECONDS: Final = 20.0
+"""How long escalations may take to arrive after the last message, before they count as lost."""
+RESTART_SECONDS: Final = 2.0
+SHOWN: Final = 14
+
+_verdict: Final = msgspec.json.Decoder(Verdict)
+
+
+class Tally:
+    """What was sent, what has to come of it, and what came."""
+
+    def __init__(self) -> None:
+        self.started = monotonic()
+        self.sent = 0
+        self.awaited: set[str] = set()
+        self.expected = 0
+        self.arrived = 0
+        self.repeated = 0
+        self.labels: Counter[str] = Counter()
+        self.restarts = 0
+        self.delays: deque[float] = deque(maxlen=2000)
+        self.latest: deque[Verdict] = deque(maxlen=SHOWN)
+
+    def expect(self, ids: set[str]) -> None:
+        """Note escalations that have to arrive."""
+        self.expected += len(ids)
+        self.awaited |= ids
+
+    def arrive(self, verdict: Verdict) -> bool:
+        """Note an escalation; false for one that was there already, after a restart."""
+        if verdict.id not in self.awaited:
+            self.repeated += 1
+            return False
+        self.awaited.discard(verdict.id)
+        self.arrived += 1
+        self.labels[verdict.label] += 1
+        self.delays.append((datetime.now(UTC) - verdict.event.occurred_at).total_seconds())
+        self.latest.append(verdict)
+        return True
+
+    def delay(self, share: float) -> float:
+        """Return a percentile of the last delays from message to confirmed escalation, in seconds."""
+        ordered = sorted(self.delays)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Return the closing count."""
+        return {
+            "sent": self.sent,
+            "escalations_expected": self.expected,
+            "escalations_seen": self.arrived,
+            "lost": len(self.awaited),
+            "repeated_after_restart": self.repeated,
+            "worker_restarts": self.restarts,
+            "labels": dict(sorted(self.labels.items())),
+            "delay_p50_seconds": round(self.delay(0.5), 3),
+            "delay_p99_seconds": round(self.delay(0.99), 3),
+        }
+
+
+def demonstrate(settings: Settings, line: Line, *, seconds: float | None, rate: float, seed: int) -> int:
+    """Run the demo; returns its exit status: 0 if escalations were seen and none was lost."""
+    console = Console()
+    try:
+        with embedded_broker() as servers, tempfile.TemporaryDirectory(prefix="penjaga-") as folder:
+            demo = _Demo(settings, line, servers, Path(folder), seed)
+            return asyncio.run(demo.run(console, seconds, rate))
+    except EmbeddedBrokerError as error:
+        console.print(f"penjaga: {error}")
+        return 1
+
+
+class _Demo:
+    def __init__(
+        self, settings: Settings, line: Line, servers: str, folder: Path, seed: int
+    ) -> None:
+        self._settings = settings
+        self._line = line
+        self._source = next(iter(settings.sources))
+        self._servers = servers
+        self._log = folder / "worker.log"
+        self._folder = folder
+        self._seed = seed
+        self._port = _free_port()
+        self._worker: asyncio.subprocess.Process | None = None
+        self._status = "starting"
+        self._tally = Tally()
+        self._stop = asyncio.Event()
+
+    async def run(self, console: Console, seconds: float | None, rate: float) -> int:
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sign, self._stop.set)
+        if seconds is not None:
+            loop.call_later(seconds, self._stop.set)
+        tally = self._tally
+        async with self._tasks(console, rate) as tasks:
+            first = asyncio.create_task(self._stop.wait())
+            done, _ = await asyncio.wait({first, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            self._status = "waiting for the last escalations"
+            deadline = monotonic() + SETTLE_SECONDS
+            while tally.awaited and monotonic() < deadline:
+                await asyncio.sleep(TICK_SECONDS)
+        console.print_json(data=tally.summary()) if console.is_terminal else _print(tally.summary())
+        if tally.awaited or not tally.arrived:
+            console.print(f"the worker's log ended with:\n{self._tail()}", markup=False)
+            return 1
+        return 0
+
+    @contextlib.asynccontextmanager
+    async def _tasks(self, console: Console, rate: float) -> AsyncIterator[list[asyncio.Task[None]]]:
+        """Run the worker, the traffic, the reader and the display; stop them all at the end."""
+        producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self._servers)
+        await producer.start()
+        reader = aiokafka.AIOKafkaConsumer(
+            self._settings.topics.escalations,
+            bootstrap_servers=self._servers,
+            auto_offset_reset="earliest",
+        )
+        await reader.start()
+        tasks = [
+            asyncio.create_task(self._keep_working()),
+            asyncio.create_task(self._send(producer, rate)),
+            asyncio.create_task(self._read(reader, console)),
+            asyncio.create_task(self._display(console)),
+        ]
+        try:
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end_worker()
+            await reader.stop()
+            await producer.stop()
+
+    async def _keep_working(self) -> None:
+        """Start the worker, and start it again whenever it is gone."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PENJAGA_")}
+        if cache := os.environ.get("PENJAGA_CACHE_DIR"):
+            environment["PENJAGA_CACHE_DIR"] = cache
+        environment |= {
+            "KAFKA_BOOTSTRAP_SERVERS": self._servers,
+            "PENJAGA_WEB_PORT": str(self._port),
+            "PENJAGA_KAFKA_INSTANCE": "demo",
+        }
+        while True:
+            with self._log.open("ab") as log:
+                self._worker = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "pipeline", "worker", "--with-parent"),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    cwd=self._folder,
+                    start_new_session=True,
+                )
+            self._status = "running"
+            status = await self._worker.wait()
+            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+            self._status = f"worker {how}; starting it again"
+            self._tally.restarts += 1
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _end_worker(self) -> None:
+        if self._worker is None or self._worker.returncode is not None:
+            return
+        self._worker.terminate()
+        try:
+            await asyncio.wait_for(self._worker.wait(), 10)
+        except TimeoutError:
+            self._worker.kill()
+            await self._worker.wait()
+
+    async def _send(self, producer: Any, rate: float) -> None:
+        """Send traffic at a steady rate until told to stop."""
+        source = traffic(self._seed, start=datetime.now(UTC))
+        begun = monotonic()
+        while not self._stop.is_set():
+            due = int((monotonic() - begun) * rate) + 1 - self._tally.sent
+            now = datetime.now(UTC)
+            events = [
+                msgspec.structs.replace(next(source).event, occurred_at=now) for _ in range(due)
+            ]
+            records = [to_bytes(event) for event in events]
+            screening = self._line.screen(self._source, records)
+            self._tally.expect(
+                {
+                    verdict.id
+                    for verdicts in screening.verdicts.values()
+                    for verdict in verdicts
+                    if verdict.action in ("review", "escalate")
+                }
+            )
+            for event, record in zip(events, records, strict=True):
+                key = (event.conversation.id if event.conversation else event.actor.id).encode()
+                await producer.send(self._source, record, key)
+            self._tally.sent += due
+            await asyncio.sleep(TICK_SECONDS)
+        await producer.flush()
+        await asyncio.Event().wait()
+
+    async def _read(self, reader: Any, console: Console) -> None:
+        async for message in reader:
+            verdict = _verdict.decode(message.value)
+            if self._tally.arrive(verdict) and not console.is_terminal:
+                _print(msgspec.to_builtins(verdict))
+
+    async def _display(self, console: Console) -> None:
+        if not console.is_terminal:
+            await asyncio.Event().wait()
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            while True:
+                live.update(self._picture(console.width))
+                await asyncio.sleep(0.25)
+
+    def _picture(self, width: int) -> Group:
+        tally = self._tally
+        pid = self._worker.pid if self._worker else "-"
+        elapsed = max(0.001, monotonic() - tally.started)
+        counts = Table.grid(padding=(0, 3))
+        counts.add_row(
+            f"sent [bold]{tally.sent:,}[/] ({tally.sent / elapsed:.0f}/s)",
+            f"escalated [bold]{tally.arrived:,}[/]",
+            f"on their way {len(tally.awaited)}",
+            f"delay p50 {tally.delay(0.5) * 1000:.0f} ms, p99 {tally.delay(0.99) * 1000:.0f} ms",
+            f"restarts {tally.restarts}",
+        )
+        rows = Table("action", "label", "score", "evidence", box=None, header_style="dim", width=width)
+        for verdict in tally.latest:
+            rows.add_row(
+                Text(verdict.action, STYLES[verdict.action]),
+                verdict.label,
+                f"{verdict.score:.2f}",
+                _evidence(verdict),
+            )
+        labels = "  ".join(f"{label} {count}" for label, count in sorted(tally.labels.items()))
+        return Group(
+            Text("Penjaga demo: simulated traffic, a real worker, an embedded broker", "bold"),
+            counts,
+            Text(labels, "dim"),
+            Text(),
+            rows,
+            Text(),
+            Text(
+                f"{self._status}. Metrics: http://127.0.0.1:{self._port}/metrics\n"
+                f"Try it: kill -9 {pid}   (nothing goes missing; Ctrl-C ends the demo)",
+                "dim",
+            ),
+        )
+
+    def _tail(self) -> str:
+        if not self._log.exists():
+            return "(nothing)"
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+def _evidence(verdict: Verdict) -> Text:
+    if verdict.excerpt is None:
+        return Text(verdict.findings[0].reason, "dim")
+    shown = highlighted(verdict.excerpt.text, verdict.findings, verdict.excerpt.offset)
+    shown.truncate(200, overflow="ellipsis")
+    return shown
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _print(row: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.flush()

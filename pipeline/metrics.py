@@ -1,0 +1,137 @@
+"""Metrics: every name Penjaga exports, in one place.
+
+Label values come from closed sets (sources and topics of the configuration, labels of the taxonomy, names of
+installed detectors, reasons of rejection); never an id, a link or text. Conservation holds per source:
+received = passed + flagged + rejected.
+"""
+
+from collections import Counter as Tally
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
+
+from pipeline.screen import Screening
+from schemas import Event, Rejected
+
+disable_created_metrics()
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Metrics:
+    """The counters and histograms of one worker."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        """Register every metric with `registry`."""
+        self.received = Counter(
+            "penjaga_events_received", "Records read.", ["source"], registry=registry
+        )
+        self.received_bytes = Counter(
+            "penjaga_received_bytes", "Bytes of record values read.", ["source"], registry=registry
+        )
+        self.passed = Counter(
+            "penjaga_events_passed", "Events without a verdict.", ["source"], registry=registry
+        )
+        self.flagged = Counter(
+            "penjaga_events_flagged", "Events with a verdict.", ["source"], registry=registry
+        )
+        self.rejected = Counter(
+            "penjaga_events_rejected",
+            "Records sent to the dead-letter topic.",
+            ["source", "reason"],
+            registry=registry,
+        )
+        self.verdicts = Counter(
+            "penjaga_verdicts",
+            "Verdicts by label and action.",
+            ["label", "action"],
+            registry=registry,
+        )
+        self.findings = Counter(
+            "penjaga_findings", "Findings by detector.", ["detector", "label"], registry=registry
+        )
+        self.writes = Counter(
+            "penjaga_writes_confirmed", "Writes the broker confirmed.", ["topic"], registry=registry
+        )
+        self.reduced = Counter(
+            "penjaga_writes_reduced",
+            "Escalations too large for their topic, written in a smaller form.",
+            ["topic"],
+            registry=registry,
+        )
+        self.batch_records = Histogram(
+            "penjaga_batch_records",
+            "Records per batch.",
+            ["source"],
+            buckets=_RECORDS,
+            registry=registry,
+        )
+        self.screen_seconds = Histogram(
+            "penjaga_screen_seconds",
+            "Time to screen a batch.",
+            ["source"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.delivery_seconds = Histogram(
+            "penjaga_delivery_seconds",
+            "Time until the broker had confirmed every write of a batch.",
+            ["source"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.escalation_delay_seconds = Histogram(
+            "penjaga_escalation_delay_seconds",
+            "From the event's own time to its confirmed escalation.",
+            ["source"],
+            buckets=_DELAYS,
+            registry=registry,
+        )
+        self.last_batch = Gauge(
+            "penjaga_last_batch_timestamp_seconds",
+            "When the last batch was confirmed.",
+            ["source"],
+            registry=registry,
+        )
+        self.assigned_partitions = Gauge(
+            "penjaga_assigned_partitions", "Source partitions this worker reads.", registry=registry
+        )
+        self.configuration = Info(
+            "penjaga_configuration", "What this worker runs.", registry=registry
+        )
+
+    def screened(self, source: str, records: list[bytes | None], screening: Screening) -> None:
+        """Count a batch once its writes are confirmed, so that a crash counts nothing twice."""
+        self.received.labels(source).inc(len(records))
+        self.received_bytes.labels(source).inc(sum(len(r) for r in records if r))
+        self.batch_records.labels(source).observe(len(records))
+        self.passed.labels(source).inc(screening.passed)
+        self.flagged.labels(source).inc(screening.flagged)
+        rejections = Tally(e.reason.value for e in screening.events if isinstance(e, Rejected))
+        for reason, count in rejections.items():
+            self.rejected.labels(source, reason).inc(count)
+        for findings in screening.findings.values():
+            for finding in findings:
+                self.findings.labels(finding.detector, finding.label).inc()
+        for verdicts in screening.verdicts.values():
+            for verdict in verdicts:
+                self.verdicts.labels(verdict.label, verdict.action).inc()
+
+    def escalated(self, source: str, screening: Screening, now: datetime) -> None:
+        """Observe how long after each event its escalation was confirmed."""
+        delay = self.escalation_delay_seconds.labels(source)
+        for position, verdicts in screening.verdicts.items():
+            event = screening.events[position]
+            if isinstance(event, Event) and any(v.action in ("review", "escalate") for v in verdicts):
+                delay.observe(max(0.0, (now - event.occurred_at).total_seconds()))

@@ -1,0 +1,135 @@
+"""The policy: scores to actions. Detectors say, only this acts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from schemas import (
+    ACTIONS,
+    Action,
+    Event,
+    EventReference,
+    Excerpt,
+    Finding,
+    Verdict,
+    verdict_id,
+)
+from schemas.labels import Taxonomy
+
+Threshold = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The score from which each action applies to a label; an action left out never applies.
+
+    `audiences` narrows a rule to where the platform's duty lies: a private message outside it gets `none`.
+    """
+
+    shadow: Threshold | None = None
+    review: Threshold | None = None
+    escalate: Threshold | None = None
+    audiences: tuple[Literal["dm", "group", "public"], ...] = ("dm", "group", "public")
+
+    def action(self, score: float) -> Action:
+        """Return the strongest action whose threshold the score reaches."""
+        for action in reversed(ACTIONS[1:]):
+            threshold = getattr(self, action)
+            if threshold is not None and score >= threshold:
+                return action
+        return "none"
+
+
+class Policy:
+    """Rules per label, and what an escalation may carry."""
+
+    def __init__(
+        self,
+        rules: Mapping[str, Rule],
+        default: Rule,
+        taxonomy: Taxonomy,
+        *,
+        excerpt_characters: int,
+        configuration: str,
+    ) -> None:
+        """Take the rules; `configuration` is the digest that every verdict carries."""
+        self._rules = dict(rules)
+        self._default = default
+        self._taxonomy = taxonomy
+        self._excerpt_characters = excerpt_characters
+        self._configuration = configuration
+
+    def rule(self, label: str) -> Rule:
+        """Return the label's own rule, else its family's (`fraud.*`), else the default."""
+        family = label.partition(".")[0]
+        return self._rules.get(label) or self._rules.get(f"{family}.*") or self._default
+
+    def decide(self, event: Event, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
+        """Return one verdict for each label that calls for an action, in the order of the labels."""
+        verdicts = []
+        for label, score in scores(findings).items():
+            rule = self.rule(label)
+            action = rule.action(score) if event.audience.kind in rule.audiences else "none"
+            if action != "none":
+                own = tuple(f for f in findings if f.label == label)
+                verdicts.append(self._verdict(event, label, action, score, own))
+        return tuple(verdicts)
+
+    def _verdict(
+        self, event: Event, label: str, action: Action, score: float, findings: tuple[Finding, ...]
+    ) -> Verdict:
+        return Verdict(
+            id=verdict_id(event.platform, event.id, label),
+            taxonomy_version=self._taxonomy.version,
+            configuration=self._configuration,
+            event=_reference(event),
+            label=label,
+            severity=self._taxonomy.severity(label),
+            action=action,
+            score=score,
+            findings=findings,
+            excerpt=_excerpt(event.text, findings, self._excerpt_characters),
+        )
+
+
+def scores(findings: Sequence[Finding]) -> dict[str, float]:
+    """Return the highest score of each label, labels in order."""
+    highest: dict[str, float] = {}
+    for finding in findings:
+        highest[finding.label] = max(finding.score, highest.get(finding.label, 0.0))
+    return dict(sorted(highest.items()))
+
+
+def strongest(verdicts: Sequence[Verdict]) -> Action:
+    """Return the strongest action of an event's verdicts."""
+    return max((v.action for v in verdicts), key=ACTIONS.index, default="none")
+
+
+def _reference(event: Event) -> EventReference:
+    return EventReference(
+        id=event.id,
+        platform=event.platform,
+        kind=event.kind,
+        occurred_at=event.occurred_at,
+        actor_id=event.actor.id,
+        actor_age_band=event.actor.age_band,
+        audience=event.audience.kind,
+        recipient_age_band=event.audience.recipient_age_band,
+        conversation_id=event.conversation.id if event.conversation else None,
+        space_id=event.space.id if event.space else None,
+        target_id=event.target.id if event.target else None,
+        language=event.language,
+        is_ad=event.is_ad,
+    )
+
+
+def _excerpt(text: str, findings: Sequence[Finding], characters: int) -> Excerpt | None:
+    """Cut at most `characters` of the original text around the first evidence."""
+    placed = [f for f in findings if f.end > f.start]
+    if not characters or not placed:
+        return None
+    start = min(f.start for f in placed)
+    end = max(f.end for f in placed)
+    margin = max(0, characters - (end - start)) // 2
+    first = max(0, start - margin)
+    return Excerpt(text[first : first + characters], first)

@@ -1,0 +1,138 @@
+"""Prefilters: an expression made wider and cheaper, for an automaton that looks at bytes.
+
+Hyperscan's Unicode classes and counted repeats of them make automata of many megabytes that take a minute to
+compile. What it finds is confirmed with `regex` anyway, so it may find too much: here every character
+outside ASCII counts as a member of any class that could hold one, counted repeats of such classes lose their
+upper bound, and zero-width assertions fall away. What matched before still matches.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import regex
+
+_REPEAT: Final = regex.compile(r"(?:\*|\+|\?|\{(?P<low>\d*)(?P<comma>,?)(?P<high>\d*)\})[?+]?")
+_CLASS: Final = regex.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", regex.DOTALL)
+_SET_ESCAPE: Final = regex.compile(r"\\(?:[pP](?:\{[^}]*\}|\w)|[wWdDsSX])")
+_CODE_ESCAPE: Final = regex.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
+_ZERO_WIDTH: Final = regex.compile(r"\\[bBAZmMG]|\^|\$")
+_ASSERTION: Final = regex.compile(r"\(\?<?[=!]")
+_GROUP: Final = regex.compile(r"\((?:\?(?::|>|P?<\w+>))?")
+_CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
+_ASCII: Final = [chr(code) for code in range(128) if chr(code) != "\n"]
+
+
+class UnsupportedError(ValueError):
+    """The expression uses something that has no wider form here."""
+
+
+def prefilter(expression: str) -> bytes:
+    """Return an expression over UTF-8 bytes that finds every text `expression` matches, in Hyperscan's syntax.
+
+    Raises:
+        UnsupportedError: for back-references, inline flags, recursion, and what else is not plain.
+    """
+    out: list[bytes] = []
+    at = 0
+    while at < len(expression):
+        token, at = _token(expression, at)
+        if token is None:
+            continue
+        repeat = _REPEAT.match(expression, at)
+        if repeat:
+            at = repeat.end()
+        out.append(token(repeat))
+    return b"".join(out)
+
+
+_Token = Callable[["regex.Match[str] | None"], bytes]
+
+
+def _token(expression: str, at: int) -> tuple[_Token | None, int]:
+    """Read one token; return how it is written with the repeat that follows, and where it ends."""
+    char = expression[at]
+    if _ASSERTION.match(expression, at):
+        return None, _closing(expression, at)
+    if found := _ZERO_WIDTH.match(expression, at):
+        return None, found.end()
+    if char == "(":
+        found = _GROUP.match(expression, at)
+        assert found
+        if expression.startswith("?", found.end()) or expression.startswith("*", found.end()):
+            raise UnsupportedError(expression)
+        return (lambda _: b"(?:"), found.end()
+    if char == ")":
+        return (lambda repeat: b")" + _plain(repeat)), at + 1
+    if char == "|":
+        return (lambda _: b"|"), at + 1
+    if char == "[" and (found := _CLASS.match(expression, at)):
+        return _class(found[0]), found.end()
+    if found := _SET_ESCAPE.match(expression, at):
+        return _class(found[0]), found.end()
+    if char == ".":
+        return _class("."), at + 1
+    return _literal(expression, at)
+
+
+def _literal(expression: str, at: int) -> tuple[_Token, int]:
+    char, end = expression[at], at + 1
+    if char == "\\":
+        if found := _CODE_ESCAPE.match(expression, at):
+            char, end = chr(int(found[0][2:], 16)), found.end()
+        else:
+            char, end = expression[at + 1], at + 2
+            if char in _CONTROLS:
+                char = _CONTROLS[char]
+            elif char.isalnum():
+                raise UnsupportedError(expression)
+    body = b"".join(rb"\x%02x" % byte for byte in char.encode())
+    if len(char.encode()) > 1:
+        body = b"(?:" + body + b")"
+    return (lambda repeat: body + _plain(repeat)), end
+
+
+def _class(source: str) -> _Token:
+    """Write a class as the ASCII it holds, plus any byte beyond ASCII unless it plainly holds none."""
+    member = regex.compile(source)
+    held = b"".join(rb"\x%02x" % ord(c) for c in _ASCII if member.fullmatch(c))
+    is_ascii = source.startswith("[") and not source.startswith("[^") and (
+        source.isascii() and not _SET_ESCAPE.search(source) and not _CODE_ESCAPE.search(source)
+    )
+    if is_ascii:
+        return lambda repeat: b"[" + held + b"]" + _plain(repeat)
+    return lambda repeat: b"[" + held + rb"\x80-\xff]" + _widened(repeat)
+
+
+def _plain(repeat: "regex.Match[str] | None") -> bytes:
+    return repeat[0].rstrip("?+").encode() if repeat and len(repeat[0]) > 1 else (
+        repeat[0].encode() if repeat else b""
+    )
+
+
+def _widened(repeat: "regex.Match[str] | None") -> bytes:
+    """A character is up to four bytes, so upper bounds go and a single one may be four."""
+    if repeat is None:
+        return b"{1,4}"
+    if repeat[0][0] == "?":
+        return b"{0,4}"
+    if repeat[0][0] in "*+":
+        return repeat[0][:1].encode()
+    low = int(repeat["low"] or 0)
+    return {0: b"*", 1: b"+"}.get(low, b"{%d,}" % low)
+
+
+def _closing(expression: str, at: int) -> int:
+    """Return where the group that opens at `at` ends."""
+    depth = 0
+    while at < len(expression):
+        if expression[at] == "\\":
+            at += 2
+            continue
+        if expression[at] == "[" and (found := _CLASS.match(expression, at)):
+            at = found.end()
+            continue
+        depth += {"(": 1, ")": -1}.get(expression[at], 0)
+        at += 1
+        if depth == 0:
+            return at
+    raise UnsupportedError(expression)

@@ -1,0 +1,72 @@
+"""Replay: dead letters through the line once more, straight to their escalations."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from pipeline import dead_letters
+from pipeline.delivery import Delivery
+from pipeline.line import Line
+from pipeline.settings import Settings
+from pipeline.writes import Record, writes
+from schemas import Rejected
+
+BATCH_RECORDS: Final = 500
+
+
+async def replay(
+    settings: Settings,
+    line: Line,
+    reason: str | None,
+    *,
+    dry_run: bool,
+    advance: Callable[[int], None],
+) -> dict[str, int]:
+    """Screen dead letters again and deliver what they cause; those still rejected stay where they are.
+
+    Returns how many were `read`, `passed`, `flagged`, still `rejected`, and how many were of a source that
+    is no longer configured (`unknown_source`).
+
+    Raises:
+        BrokerUnreachableError: if no broker answers or the topic is not there.
+        DeliveryFailedError: if a write cannot be confirmed; run it again, ids are the same.
+    """
+    counts = {"read": 0, "passed": 0, "flagged": 0, "rejected": 0, "unknown_source": 0}
+    waiting: dict[str, list[Record]] = {}
+    async with Delivery(settings.kafka) as delivery:
+
+        async def flush(source: str) -> None:
+            records = waiting.pop(source)
+            advance(len(records))
+            if source not in line.mappings:
+                counts["unknown_source"] += len(records)
+                return
+            screening = line.screen(source, [record.value for record in records])
+            counts["passed"] += screening.passed
+            counts["flagged"] += screening.flagged
+            counts["rejected"] += screening.rejected
+            read = [
+                position
+                for position, event in enumerate(screening.events)
+                if not isinstance(event, Rejected)
+            ]
+            if not dry_run:
+                kept = msgspec.structs.replace(
+                    screening,
+                    events=tuple(screening.events[p] for p in read),
+                    verdicts={
+                        n: screening.verdicts[p] for n, p in enumerate(read) if p in screening.verdicts
+                    },
+                )
+                await delivery.deliver(writes([records[p] for p in read], kept, settings.topics))
+
+        async for letter in dead_letters.read(settings.kafka, settings.topics.dead_letters, reason):
+            counts["read"] += 1
+            source = letter.record.topic
+            waiting.setdefault(source, []).append(letter.record)
+            if len(waiting[source]) == BATCH_RECORDS:
+                await flush(source)
+        for source in list(waiting):
+            await flush(source)
+    return counts

@@ -1,0 +1,58 @@
+"""Run: a worker process from its first line of log to its exit status."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import faust
+
+from pipeline.app import EXIT_UNREACHABLE, build
+from pipeline.delivery import BrokerUnreachableError, check
+from pipeline.line import Line
+from pipeline.metrics import Metrics
+from pipeline.settings import Settings
+from pipeline.writes import topics_of
+
+log: Final = logging.getLogger(__name__)
+
+
+def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
+    """Run a worker until it is told to stop; raises `SystemExit` with its status.
+
+    `with_parent` stops it too when standard input closes, as it does when a parent that holds the other
+    end is killed.
+    """
+    if with_parent:
+        Thread(target=_stop_with_parent, daemon=True).start()
+    log.info(
+        "reading %s from %s as group %s; metrics on http://%s:%d/metrics; configuration %s",
+        ", ".join(settings.sources),
+        settings.kafka.bootstrap_servers,
+        settings.kafka.group,
+        settings.web.host,
+        settings.web.port,
+        line.configuration,
+    )
+    try:
+        topics = (*settings.sources, *topics_of(settings.topics))
+        asyncio.run(check(settings.kafka, topics))
+    except BrokerUnreachableError as error:
+        log.critical(str(error))
+        sys.exit(EXIT_UNREACHABLE)
+    app = build(settings, line, Metrics())
+    # Its banner and cursor codes are for a terminal that a worker does not have.
+    nowhere = Path(os.devnull).open("w", encoding="utf-8")
+    worker = faust.Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
+    # Ours is configured already; Faust's would replace it.
+    worker._setup_logging = lambda: None
+    sys.exit(worker.execute_from_commandline())
+
+
+def _stop_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,143 @@
+"""Scan: the line offline, over a file. One output line per input line, in order, in constant memory."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import orjson
+
+from pipeline.line import Line
+from pipeline.policy import scores, strongest
+from pipeline.screen import Screening, screen
+from schemas import Action, Event, Finding, Reason, Rejected
+from schemas.source import Limits, SourceMapping
+
+BATCH_LINES: Final = 500
+
+
+class Input(msgspec.Struct, frozen=True):
+    """One line of input, from 1: the record it stands for, or why it is none."""
+
+    number: int
+    record: bytes | Rejected
+
+
+class Scanned(msgspec.Struct, frozen=True):
+    """What became of one line of input."""
+
+    number: int
+    event: Event | Rejected
+    action: Action
+    findings: tuple[Finding, ...]
+    output: dict[str, Any]
+
+
+def scan(inputs: Iterable[Input], line: Line, mapping: SourceMapping) -> Iterator[Scanned]:
+    """Screen every line, a batch at a time."""
+    remaining = iter(inputs)
+    while batch := list(islice(remaining, BATCH_LINES)):
+        records = [item.record for item in batch if isinstance(item.record, bytes)]
+        screening = screen(records, mapping, line.chain, line.policy)
+        position = 0
+        for item in batch:
+            if isinstance(item.record, Rejected):
+                yield _scanned(item.number, item.record, screening, -1)
+            else:
+                yield _scanned(item.number, screening.events[position], screening, position)
+                position += 1
+
+
+def _scanned(number: int, event: Event | Rejected, screening: Screening, position: int) -> Scanned:
+    if isinstance(event, Rejected):
+        rejected = {"rejected": event.reason.value, "line": number, "detail": event.detail}
+        return Scanned(number, event, "none", (), rejected)
+    findings = screening.findings.get(position, ())
+    action = strongest(screening.verdicts.get(position, ()))
+    output = {
+        "event_id": event.id,
+        "action": action,
+        "scores": scores(findings),
+        "findings": [
+            {
+                "detector": f.detector,
+                "label": f.label,
+                "score": f.score,
+                "start": f.start,
+                "end": f.end,
+                "reason": f.reason,
+            }
+            for f in findings
+        ],
+    }
+    return Scanned(number, event, action, findings, output)
+
+
+def json_lines(stream: BinaryIO, limits: Limits, *, fill: bool) -> Iterator[Input]:
+    """Read JSON lines; with `fill`, put what an event needs beside its text where it is missing.
+
+    A line longer than a record may be is read past, not into memory.
+    """
+    number = 0
+    while head := stream.readline(limits.record_bytes + 2):
+        number += 1
+        if len(head) > limits.record_bytes and not head.endswith(b"\n"):
+            while (rest := stream.readline(limits.record_bytes)) and not rest.endswith(b"\n"):
+                pass
+            yield Input(number, _too_large(limits))
+        else:
+            raw = head.rstrip(b"\r\n")
+            yield Input(number, filled(raw, number) if fill else raw)
+
+
+def csv_rows(stream: BinaryIO, text_column: str) -> Iterator[Input]:
+    """Read CSV rows with a header; other columns named like an event's plain fields are used too.
+
+    Raises:
+        ValueError: if the header has no such column.
+    """
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    csv.field_size_limit(2**31 - 1)
+    rows = csv.DictReader(text)
+    if text_column not in (rows.fieldnames or ()):
+        raise ValueError(
+            f"no column `{text_column}`; the header has {', '.join(rows.fieldnames or ()) or 'nothing'}"
+        )
+    for number, row in enumerate(rows, start=1):
+        value = row[text_column] or ""
+        plain = {k: row[k] for k in ("id", "platform", "kind", "language") if row.get(k)}
+        try:
+            yield Input(number, filled(orjson.dumps({"text": value, **plain}), number))
+        except orjson.JSONEncodeError:
+            detail = "the row is not UTF-8"
+            yield Input(number, Rejected(reason=Reason.INVALID_UNICODE, detail=detail))
+
+
+def filled(raw: bytes, number: int) -> bytes:
+    """Put an id from the line number, and neutral values for the rest, into a JSON object without them."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw
+    if not isinstance(value, dict):
+        return raw
+    return orjson.dumps(_neutral(number) | value)
+
+
+def _neutral(number: int) -> dict[str, Any]:
+    return {
+        "id": f"line-{number}",
+        "platform": "scan",
+        "kind": "message",
+        "occurred_at": "1970-01-01T00:00:00Z",
+        "actor": {"id": "unknown"},
+        "audience": {"kind": "public"},
+    }
+
+
+def _too_large(limits: Limits) -> Rejected:
+    return Rejected(
+        reason=Reason.RECORD_TOO_LARGE, detail=f"longer than {limits.record_bytes} bytes"
+    )

@@ -1,0 +1,55 @@
+"""Screen: one message at a time, from the bytes of a record to its verdicts. Read it downwards.
+
+Stateless and pure. A worker, `penjaga scan` and the tests call this one function and get the same bytes. What
+shows only over many messages (a conversation, a sender, a space) is not seen here.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pipeline.chain import Chain
+from pipeline.policy import Policy
+from schemas import Event, Finding, Rejected, Verdict
+from schemas.source import SourceMapping
+
+
+class Screening(msgspec.Struct, frozen=True):
+    """What became of a batch: every record is an event or rejected; the other two are sparse."""
+
+    events: tuple[Event | Rejected, ...]
+    findings: dict[int, tuple[Finding, ...]]
+    verdicts: dict[int, tuple[Verdict, ...]]
+
+    @property
+    def rejected(self) -> int:
+        """How many records were no event."""
+        return sum(isinstance(event, Rejected) for event in self.events)
+
+    @property
+    def flagged(self) -> int:
+        """How many events have a verdict. Received = passed + flagged + rejected."""
+        return len(self.verdicts)
+
+    @property
+    def passed(self) -> int:
+        """How many events call for nothing."""
+        return len(self.events) - self.rejected - self.flagged
+
+
+def screen(
+    records: Sequence[bytes | None], mapping: SourceMapping, chain: Chain, policy: Policy
+) -> Screening:
+    """Decode, match and decide a batch of records of one source."""
+    events = tuple(mapping.decode(record) for record in records)
+    positions = [p for p, event in enumerate(events) if isinstance(event, Event)]
+    readable = [event for event in events if isinstance(event, Event)]
+    findings = {positions[p]: found for p, found in chain.findings(readable).items()}
+    verdicts = {}
+    for position, found in findings.items():
+        event = events[position]
+        assert isinstance(event, Event)
+        decided = policy.decide(event, found)
+        if decided:
+            verdicts[position] = decided
+    return Screening(events, findings, verdicts)

@@ -1,0 +1,258 @@
+"""Settings: `penjaga.toml`, then the environment, into one frozen value.
+
+Unknown keys are refused, and every error names the line (or the variable) and what was expected. Secrets never
+stand in the file: they come from the environment or from files, and are read when a connection is made.
+"""
+
+import os
+import ssl
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from pipeline.policy import Rule
+from schemas.document import Document, DocumentError
+from schemas.labels import taxonomy
+from schemas.source import FieldSource, Limits, MappingError, SourceMapping
+
+PREFIX: Final = "PENJAGA_"
+OTHER_VARIABLES: Final = frozenset(
+    {"PENJAGA_CONFIG", "PENJAGA_CACHE_DIR", "PENJAGA_KAFKA_SASL_PASSWORD", "PENJAGA_REQUIRE"}
+)
+"""Variables with the prefix that are no settings: two folders, a secret, and what the test suite requires."""
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Kafka(_Section):
+    """How to reach the brokers. `KAFKA_BOOTSTRAP_SERVERS` is honoured too."""
+
+    bootstrap_servers: Annotated[str, msgspec.Meta(min_length=1)] = "localhost:9092"
+    group: Annotated[str, msgspec.Meta(min_length=1, max_length=249)] = "penjaga"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    connect_seconds: Seconds = 60.0
+    """How long to keep trying at start before giving up with a non-zero exit."""
+    delivery_seconds: Seconds = 120.0
+    """How long a write may stay unconfirmed before the worker stops, without committing."""
+    session_seconds: Annotated[float, msgspec.Meta(ge=6)] = 10.0
+    """How long a worker that fell silent keeps its partitions from the others."""
+    instance: str = ""
+    """A name that stays this worker's over restarts (static membership): it takes its partitions back at once."""
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Build the TLS context the protocol calls for.
+
+        Raises:
+            OSError: if a certificate or key file cannot be read.
+        """
+        if self.security_protocol not in ("SSL", "SASL_SSL"):
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        if self.certificate_file:
+            context.load_cert_chain(self.certificate_file, self.key_file or None)
+        return context
+
+    def sasl_password(self) -> str:
+        """Read the password from `PENJAGA_KAFKA_SASL_PASSWORD`, or from `sasl_password_file`.
+
+        Raises:
+            OSError: if the file cannot be read.
+        """
+        secret = os.environ.get("PENJAGA_KAFKA_SASL_PASSWORD", "")
+        if secret or not self.sasl_password_file:
+            return secret
+        return Path(self.sasl_password_file).read_text(encoding="utf-8").strip()
+
+
+class Topics(_Section):
+    """Where verdicts and rejected records go."""
+
+    escalations: str = "penjaga.escalations"
+    shadow: str = "penjaga.shadow"
+    dead_letters: str = "penjaga.dead-letters"
+
+
+class Screening(_Section):
+    """How records are taken from the stream."""
+
+    batch_records: Count = 500
+    batch_seconds: Seconds = 0.05
+    """How long a record may wait for others to share its batch: latency chosen on purpose."""
+    dead_letters_in_a_row: Count = 1000
+    """So many rejected records of one source without a good one between them stop the worker."""
+
+
+class Web(_Section):
+    """Metrics and health. Loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: Port = 6066
+
+
+class Escalations(_Section):
+    """What an escalation may carry."""
+
+    excerpt_characters: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 280
+    """The most of the original text that travels, around the evidence; 0 sends references only."""
+
+
+class Detectors(_Section):
+    """Which detectors run: all that are installed, or those named; `without` takes some out."""
+
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+class Source(_Section):
+    """A topic to read. `fields` maps its JSON to an event; without, it already is one."""
+
+    fields: dict[str, str | FieldSource] = {}
+
+
+def _default_policy() -> dict[str, Rule]:
+    return {
+        "canary.seen": Rule(review=0.5),
+        "csea.*": Rule(shadow=0.3, review=0.6, escalate=0.85),
+        "detector.failed": Rule(shadow=0.5),
+        "default": Rule(review=0.6, escalate=0.85),
+    }
+
+
+class Settings(_Section):
+    """Everything a worker is told. The defaults are those of `deploy/penjaga.toml`."""
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    screening: Screening = Screening()
+    limits: Limits = Limits()
+    web: Web = Web()
+    escalations: Escalations = Escalations()
+    detectors: Detectors = Detectors()
+    policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
+    sources: dict[str, Source] = msgspec.field(
+        default_factory=lambda: {"platform.events": Source()}
+    )
+
+    def mapping(self, topic: str) -> SourceMapping:
+        """Compile the mapping of one source."""
+        return SourceMapping.compile(self.sources[topic].fields, self.limits)
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used: where, what, and what was expected."""
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the file, if any, put the environment over it, and check what no type can.
+
+    Raises:
+        SettingsError: with the file and line, or the variable, that is wrong.
+    """
+    try:
+        document = Document.read(path) if path else Document("", "built-in defaults")
+        document.to(Settings)
+        variables = _override(document, environment)
+        try:
+            settings = document.to(Settings)
+        except DocumentError as error:
+            # The file alone was sound, so the environment is to blame.
+            raise SettingsError(f"{', '.join(variables)}: {error.problem}") from None
+        settings = msgspec.structs.replace(settings, policy=_default_policy() | settings.policy)
+        _check_policy(document, settings)
+        _check_sources(document, settings)
+    except DocumentError as error:
+        raise SettingsError(str(error)) from None
+    return settings
+
+
+def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
+    """Put `PENJAGA_<SECTION>_<KEY>` (and `KAFKA_BOOTSTRAP_SERVERS`) into the document's content."""
+    known = {
+        f"{PREFIX}{section}_{field.encode_name}".upper(): (section, field)
+        for section, type_ in (
+            ("kafka", Kafka),
+            ("topics", Topics),
+            ("screening", Screening),
+            ("limits", Limits),
+            ("web", Web),
+            ("escalations", Escalations),
+        )
+        for field in msgspec.structs.fields(type_)
+    }
+    given = {k: v for k, v in environment.items() if k.startswith(PREFIX)}
+    used = []
+    if servers := environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+        document.content.setdefault("kafka", {})["bootstrap_servers"] = servers
+        used.append("KAFKA_BOOTSTRAP_SERVERS")
+    for variable in sorted(given.keys() - OTHER_VARIABLES):
+        if variable not in known:
+            raise SettingsError(
+                f"{variable}: no such setting; expected one of {', '.join(sorted(known))}"
+            )
+        section, field = known[variable]
+        value = _value(given[variable], field.type)
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{variable}: {str(error).lower()}") from None
+        document.content.setdefault(section, {})[field.encode_name] = value
+        used.append(variable)
+    return used
+
+
+def _value(text: str, type_: object) -> object:
+    """Read a variable as text where the setting is text, as a TOML value otherwise."""
+    try:
+        msgspec.convert(text, type_)
+    except msgspec.ValidationError:
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _check_policy(document: Document, settings: Settings) -> None:
+    labels = taxonomy()
+    families = {label.split(".")[0] for label in (*labels.ids, *labels.families)}
+    for label, rule in settings.policy.items():
+        family, _, rest = label.partition(".")
+        known = label == "default" or (rest == "*" and family in families) or label in labels
+        if not known:
+            raise document.error(
+                ("policy", label),
+                f"unknown label `{label}`, expected `default`, a family such as `fraud.*`, or one of "
+                + ", ".join(f"`{i}`" for i in labels.ids),
+            )
+        thresholds = [t for t in (rule.shadow, rule.review, rule.escalate) if t is not None]
+        if thresholds != sorted(thresholds):
+            raise document.error(
+                ("policy", label), f"`{label}`: expected shadow <= review <= escalate"
+            )
+
+
+def _check_sources(document: Document, settings: Settings) -> None:
+    if not settings.sources:
+        raise document.error(("sources",), 'no source: expected at least one [sources."topic"]')
+    for topic in settings.sources:
+        if topic in msgspec.structs.astuple(settings.topics):
+            raise document.error(("sources", topic), f"`{topic}` is a topic this worker writes to")
+        try:
+            settings.mapping(topic)
+        except MappingError as error:
+            raise document.error(("sources", topic, "fields", error.field), str(error)) from None

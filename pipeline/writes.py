@@ -1,0 +1,106 @@
+"""Writes: what a screened batch puts on which topic, as bytes. Pure; `delivery` sends them.
+
+A write that its topic refuses as too large has a fallback: an escalation loses its excerpt and evidence, and
+when even that does not fit, its source record goes to the dead-letter topic.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from pipeline.screen import Screening
+from pipeline.settings import Topics
+from schemas import Finding, Reason, Rejected, Verdict
+
+Headers = tuple[tuple[str, bytes], ...]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A record as it was read, with its place."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One record to be written, and what to write instead when it is too large for its topic."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers
+    fallback: "Write | None" = None
+
+
+def writes(records: Sequence[Record], screening: Screening, topics: Topics) -> list[Write]:
+    """Return every write a batch causes, in the order of its records."""
+    out: list[Write] = []
+    for position, (record, event) in enumerate(zip(records, screening.events, strict=True)):
+        if isinstance(event, Rejected):
+            out.append(dead_letter(record, event, topics))
+        else:
+            verdicts = screening.verdicts.get(position, ())
+            out.extend(_verdict(record, verdict, topics) for verdict in verdicts)
+    return out
+
+
+def dead_letter(record: Record, rejected: Rejected, topics: Topics) -> Write:
+    """Address a record's untouched bytes to the dead-letter topic; its place there is its key."""
+    place = f"{record.topic}/{record.partition}/{record.offset}".encode()
+    return Write(
+        topics.dead_letters,
+        place,
+        record.value,
+        (
+            *(h for h in record.headers if not h[0].startswith("penjaga-")),
+            ("penjaga-reason", rejected.reason.value.encode()),
+            ("penjaga-detail", rejected.detail.encode()),
+            *_source(record),
+            *((("penjaga-source-key", record.key),) if record.key is not None else ()),
+        ),
+    )
+
+
+def _verdict(record: Record, verdict: Verdict, topics: Topics) -> Write:
+    topic = topics.shadow if verdict.action == "shadow" else topics.escalations
+    key = verdict.id.encode()
+    headers = _source(record)
+    too_large = Rejected(
+        reason=Reason.ESCALATION_TOO_LARGE,
+        detail=f"verdict {verdict.id} does not fit topic {topic} even without evidence; "
+        "raise its max.message.bytes",
+    )
+    last = dead_letter(record, too_large, topics)
+    reduced = Write(topic, key, _encode(_reduced(verdict)), headers, last)
+    return Write(topic, key, _encode(verdict), headers, reduced)
+
+
+def _reduced(verdict: Verdict) -> Verdict:
+    """Keep what leads a reviewer to the event; leave out text and evidence."""
+    return msgspec.structs.replace(
+        verdict, excerpt=None, findings=tuple(_bare(f) for f in verdict.findings)
+    )
+
+
+def _bare(finding: Finding) -> Finding:
+    return msgspec.structs.replace(finding, evidence=(), attributes={})
+
+
+def _source(record: Record) -> Headers:
+    return (
+        ("penjaga-source-topic", record.topic.encode()),
+        ("penjaga-source-partition", str(record.partition).encode()),
+        ("penjaga-source-offset", str(record.offset).encode()),
+    )
+
+
+def topics_of(settings: Topics) -> Iterable[str]:
+    """Return every topic that is written to."""
+    return (settings.escalations, settings.shadow, settings.dead_letters)

@@ -1,0 +1,76 @@
+"""An event: one piece of writing on a platform, in the shape every detector reads.
+
+Platforms have shapes of their own; `schemas.source` maps them to this one, so that no detector ever
+knows where a message came from.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+AgeBand = Literal["minor", "adult", "unknown"]
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who wrote it. An unknown age band is the normal case and silences nothing."""
+
+    id: Id
+    created_at: Moment | None = None
+    age_band: AgeBand = "unknown"
+
+
+class Audience(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who could read it: the Malaysian Online Safety Act leaves private messaging out (s.2)."""
+
+    kind: Literal["dm", "group", "public"]
+    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    recipient_ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
+    recipient_age_band: AgeBand = "unknown"
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """The exchange a message belongs to: a direct chat, a thread, a comment section."""
+
+    id: Id
+
+
+class Space(msgspec.Struct, frozen=True):
+    """The group, page or channel it was written in."""
+
+    id: Id
+    kind: Slug = "group"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The person it is addressed to or about, where the platform knows."""
+
+    id: Id
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message, comment, post, bio or space name, as it was written.
+
+    `text` is the original, never normalised; every span in a finding counts its Unicode code points.
+    `attributes` are carried along and never required.
+    """
+
+    id: Id
+    platform: Slug
+    kind: Slug
+    occurred_at: Moment
+    text: str
+    actor: Actor
+    audience: Audience
+    conversation: Conversation | None = None
+    space: Space | None = None
+    in_reply_to: Id | None = None
+    target: Target | None = None
+    language: Annotated[str, msgspec.Meta(max_length=35)] | None = None
+    links: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
+    is_ad: bool = False
+    attributes: dict[str, Any] = {}

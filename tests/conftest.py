@@ -1,0 +1,30 @@
+"""What every test may use."""
+
+import os
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+import pytest
+from hypothesis import settings
+
+# A test that fails once must fail again: no random seed, no deadline that a busy machine misses.
+settings.register_profile("penjaga", deadline=None, derandomize=True, database=None)
+settings.load_profile("penjaga")
+
+_REQUIRED: Final = frozenset(filter(None, os.environ.get("PENJAGA_REQUIRE", "").split(",")))
+
+
+@pytest.fixture(scope="session")
+def unavailable() -> Callable[[str, str], NoReturn]:
+    """Return what a fixture calls when the machine lacks something: its short name and the remedy.
+
+    The tests are skipped, and the summary says how to get it. When the name is in the environment
+    variable `PENJAGA_REQUIRE` (`kafka,...`), they fail: then a green run has left nothing out.
+    """
+
+    def leave(need: str, remedy: str) -> NoReturn:
+        if need in _REQUIRED:
+            pytest.fail(f"{remedy} (PENJAGA_REQUIRE names {need})", pytrace=False)
+        pytest.skip(remedy)
+
+    return leave

@@ -1,0 +1,253 @@
+"""The delivery contract, on the embedded broker and on Apache Kafka alike."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.line import line
+from tests.e2e.brokers import Broker
+from tests.e2e.workers import CANARY, Reader, Site, event, send
+
+Unique = Callable[[str], str]
+
+
+def expected_ids(site: Site, values: list[bytes | None]) -> set[bytes]:
+    """Screen the same records offline and return the ids that have to be escalated."""
+    screening = line(site.settings, None).screen(site.source, values)
+    return {
+        verdict.id.encode()
+        for verdicts in screening.verdicts.values()
+        for verdict in verdicts
+        if verdict.action in ("review", "escalate")
+    }
+
+
+async def stopped(process, seconds: float = 60) -> int:  # noqa: ANN001
+    """Wait for a worker's exit status."""
+    return await asyncio.wait_for(asyncio.to_thread(process.wait), seconds)
+
+
+async def test_flagged_events_become_escalations_and_bad_records_dead_letters(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """Received = passed + flagged + rejected; each verdict and each bad record is written once."""
+    values: list[bytes | None] = [event(n, CANARY if n % 10 == 0 else "hello") for n in range(500)]
+    bad: list[bytes | None] = [b"not json", b"[]", b'{"id": "x"}', b"\xff\xfe", None]
+    with Site.make(broker, tmp_path, unique) as site:
+        site.start()
+        await send(broker.bootstrap_servers, site.source, values + bad)
+        async with Reader(broker.bootstrap_servers, [site.escalations, site.dead_letters]) as reader:
+            await reader.until(lambda: len(reader.records) >= 55)
+            await asyncio.sleep(0.5)
+            metrics = site.metrics()
+        escalations = {r.key: r.value for r in reader.records if r.topic == site.escalations}
+        letters = [r for r in reader.records if r.topic == site.dead_letters]
+
+        assert expected_ids(site, values) == set(escalations)
+        assert 50 == len(escalations)
+        assert sorted(str(b) for b in bad) == sorted(str(r.value) for r in letters)
+        assert {b"tombstone", b"not_json", b"not_an_object", b"missing_field", b"invalid_unicode"} >= {
+            dict(r.headers)["penjaga-reason"] for r in letters
+        }
+        assert {site.source.encode()} == {dict(r.headers)["penjaga-source-topic"] for r in letters}
+        assert 505 == metrics["penjaga_events_received_total"]
+        assert 450 == metrics["penjaga_events_passed_total"]
+        assert 50 == metrics["penjaga_events_flagged_total"]
+        assert 5 == metrics["penjaga_events_rejected_total"]
+
+
+async def test_kill_minus_nine_loses_nothing(broker: Broker, unique: Unique, tmp_path: Path) -> None:
+    """Killed three times in the middle, restarted each time: every escalation is there, with one id."""
+    count = 3000 if broker.kind == "embedded" else 20_000
+    values: list[bytes | None] = [event(n, CANARY if n % 10 == 0 else "hello") for n in range(count)]
+    with Site.make(broker, tmp_path, unique) as site:
+        expected = expected_ids(site, values)
+        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+            await send(broker.bootstrap_servers, site.source, values[: count // 2])
+            worker = site.start()
+            kills = 0
+            sending = asyncio.create_task(
+                send(broker.bootstrap_servers, site.source, values[count // 2 :])
+            )
+            for share in (0.1, 0.35, 0.6):
+                wanted = share * len(expected)
+                await reader.until(lambda w=wanted: len(set(reader.keys(site.escalations))) >= w)
+                worker.send_signal(signal.SIGKILL)
+                assert -signal.SIGKILL == await stopped(worker)
+                kills += 1
+                worker = site.start()
+            await sending
+            await reader.until(lambda: expected <= set(reader.keys(site.escalations)))
+        bodies: dict[bytes, set[bytes]] = {}
+        for record in reader.records:
+            bodies.setdefault(record.key, set()).add(record.value)
+
+        assert 3 == kills
+        assert expected == set(bodies)
+        assert {1} == {len(same) for same in bodies.values()}
+
+
+async def test_sigterm_ends_with_zero_and_the_next_worker_goes_on(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """A worker told to stop commits what it delivered; its successor repeats none of it."""
+    first: list[bytes | None] = [event(n, CANARY) for n in range(100)]
+    second: list[bytes | None] = [event(n, CANARY) for n in range(100, 200)]
+    with Site.make(broker, tmp_path, unique) as site:
+        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+            await send(broker.bootstrap_servers, site.source, first)
+            worker = site.start()
+            await reader.until(lambda: len(reader.records) >= 100)
+            await asyncio.sleep(0.5)
+            worker.terminate()
+            status = await stopped(worker)
+            await send(broker.bootstrap_servers, site.source, second)
+            site.start()
+            await reader.until(lambda: len(set(reader.keys(site.escalations))) >= 200)
+
+        assert 0 == status
+        assert 200 == len(reader.records)
+
+
+async def test_an_escalation_too_large_for_its_topic_is_written_smaller(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """The reviewer gets the reference without excerpt and evidence, and the offset is not stuck."""
+    if broker.kind == "embedded":
+        return  # It has no topic settings, so nothing is too large for it.
+    with Site.make(broker, tmp_path, unique, "[escalations]\nexcerpt_characters = 10000\n[sources.\"SOURCE\"]") as site:
+        site.escalations = unique("narrow")
+        broker.create_topic(site.escalations, {"max.message.bytes": "2000"})
+        text = site.config.read_text().splitlines()
+        site.config.write_text(
+            "\n".join(f'escalations = "{site.escalations}"' if l.startswith("escalations =") else l for l in text)
+        )
+        values: list[bytes | None] = [event(1, CANARY + " " + "lorem ipsum " * 600), event(2, CANARY)]
+        site.start()
+        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+            await send(broker.bootstrap_servers, site.source, values)
+            await reader.until(lambda: len(set(reader.keys(site.escalations))) >= 2)
+            await asyncio.sleep(0.5)
+            metrics = site.metrics()
+        by_event = {json.loads(r.value)["event"]["id"]: json.loads(r.value) for r in reader.records}
+
+        assert "excerpt" not in by_event["m-000001"]
+        assert "excerpt" in by_event["m-000002"]
+        assert 1 == metrics["penjaga_writes_reduced_total"]
+
+
+async def test_an_escalation_that_fits_in_no_form_becomes_a_dead_letter(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """When even the reference is too large, the source record is kept, with the reason."""
+    if broker.kind == "embedded":
+        return  # As above.
+    with Site.make(broker, tmp_path, unique) as site:
+        site.escalations = unique("tiny")
+        broker.create_topic(site.escalations, {"max.message.bytes": "200"})
+        text = site.config.read_text().splitlines()
+        site.config.write_text(
+            "\n".join(f'escalations = "{site.escalations}"' if l.startswith("escalations =") else l for l in text)
+        )
+        value = event(1, CANARY)
+        site.start()
+        async with Reader(broker.bootstrap_servers, [site.dead_letters]) as reader:
+            await send(broker.bootstrap_servers, site.source, [value])
+            await reader.until(lambda: len(reader.records) >= 1)
+        (letter,) = reader.records
+
+        assert value == letter.value
+        assert b"escalation_too_large" == dict(letter.headers)["penjaga-reason"]
+
+
+async def test_a_storm_of_rejections_stops_the_worker_without_committing(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """A changed format must not empty the topic into the dead letters."""
+    extra = '[screening]\ndead_letters_in_a_row = 200\n[sources."SOURCE"]'
+    with Site.make(broker, tmp_path, unique, extra) as site:
+        await send(broker.bootstrap_servers, site.source, [b"<xml/>"] * 1200)
+        status = await stopped(site.start())
+
+        assert 75 == status
+        assert "rejected" in site.log_messages()[-1]
+
+
+async def test_dead_letters_are_listed_shown_and_replayed(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """After the mapping is corrected, replay escalates what was rejected, under the usual ids."""
+    row = {"uuid": "a-1", "body": CANARY, "when": "2026-01-01T00:00:00Z", "from": "u1"}
+    value = json.dumps(row).encode()
+    with Site.make(broker, tmp_path, unique) as site:
+        worker = site.start()
+        async with Reader(broker.bootstrap_servers, [site.dead_letters, site.escalations]) as reader:
+            await send(broker.bootstrap_servers, site.source, [value])
+            await reader.until(lambda: len(reader.records) == 1)
+            worker.terminate()
+            await stopped(worker)
+            listed = json.loads(site.penjaga("deadletters", "list").stdout)
+            shown = site.penjaga("deadletters", "show", listed["dead_letter"]).stdout.decode()
+            still = site.penjaga("deadletters", "replay")
+            site.config.write_text(
+                site.config.read_text()
+                + f"""
+[sources."{site.source}".fields]
+id = "uuid"
+text = "body"
+occurred_at = "when"
+"actor.id" = "from"
+"audience.kind" = {{ constant = "group" }}
+platform = {{ constant = "acme" }}
+"""
+            )
+            replayed = site.penjaga("deadletters", "replay", "--reason", "missing_field")
+            await reader.until(lambda: len(reader.records) == 2)
+
+        assert "missing_field" == listed["reason"]
+        assert value.decode() in shown
+        assert 1 == still.returncode
+        assert 0 == replayed.returncode
+        assert 1 == json.loads(replayed.stdout)["flagged"]
+        assert "a-1" == json.loads(reader.records[-1].value)["event"]["id"]
+
+
+def test_a_broker_that_is_not_there_is_named_and_ends_the_worker(tmp_path: Path) -> None:
+    """The worker tries again with pauses, says so, and exits 69 when the time is up."""
+    nowhere = Broker("nowhere", "127.0.0.1:1")
+    site = Site(nowhere, tmp_path, "events", "out", "shadow", "dead", "group")
+    site.config.write_text(
+        '[kafka]\nbootstrap_servers = "127.0.0.1:1"\nconnect_seconds = 2.0\n'
+        f"[web]\nport = {site.port}\n"
+    )
+    with site:
+        status = site.start().wait(60)
+        messages = site.log_messages()
+
+        assert 69 == status
+        assert any("next try" in message for message in messages)
+        assert "no Kafka broker at 127.0.0.1:1" in messages[-1]
+
+
+def test_a_topic_that_is_not_there_is_named_and_ends_the_worker(
+    needs_kafka: None, tmp_path: Path, unique: Unique
+) -> None:
+    """Where topics do not appear by themselves, a missing one ends the worker with its name."""
+    from tests.e2e.brokers import KafkaCluster
+
+    with KafkaCluster(settings={"auto.create.topics.enable": "false"}) as cluster:
+        site = Site(
+            Broker("strict", cluster.bootstrap_servers), tmp_path, "nothing", "out", "s", "d", "g"
+        )
+        site.config.write_text(
+            f'[kafka]\nbootstrap_servers = "{cluster.bootstrap_servers}"\nconnect_seconds = 2.0\n'
+            f'[web]\nport = {site.port}\n[sources."nothing"]\n'
+        )
+        with site:
+            status = site.start().wait(60)
+
+            assert 69 == status
+            assert "no such topic" in site.log_messages()[-1]
+            assert "nothing" in site.log_messages()[-1]

@@ -1,0 +1,214 @@
+"""Workers as processes: started, killed and read from as an operator's supervisor would."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.settings import Settings, load
+from tests.e2e.brokers import Broker
+
+CANARY = "PENJAGA-CANARY-7f3a91c4"
+
+
+@dataclass
+class Site:
+    """A configuration on disk, the broker it points at, and the workers started with it."""
+
+    broker: Broker
+    folder: Path
+    source: str
+    escalations: str
+    shadow: str
+    dead_letters: str
+    group: str
+    extra: str = ""
+    port: int = field(default_factory=lambda: free_port())
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @classmethod
+    def make(
+        cls, broker: Broker, folder: Path, unique: Callable[[str], str], extra: str = ""
+    ) -> "Site":
+        """Name every topic for this test alone, create them, and write the configuration."""
+        names = [unique(n) for n in ("events", "escalations", "shadow", "dead-letters", "group")]
+        site = cls(broker, folder, *names, extra=extra)
+        for topic in names[:4]:
+            broker.create_topic(topic)
+        site.config.write_text(
+            f"""
+[kafka]
+instance = "worker"
+bootstrap_servers = "{broker.bootstrap_servers}"
+group = "{site.group}"
+[topics]
+escalations = "{site.escalations}"
+shadow = "{site.shadow}"
+dead_letters = "{site.dead_letters}"
+[web]
+port = {site.port}
+{extra.replace("SOURCE", site.source) or f'[sources."{site.source}"]'}
+"""
+        )
+        return site
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "penjaga.toml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.config, {})
+
+    def start(self, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start one worker."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline", "worker", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=clean_environment() | (environment or {}),
+            )
+        self.processes.append(process)
+        return process
+
+    def penjaga(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run another `penjaga` command with this configuration."""
+        command = [sys.executable, "-m", "pipeline", *arguments, "--config", str(self.config)]
+        return subprocess.run(command, capture_output=True, timeout=120, env=clean_environment())
+
+    def metrics(self) -> dict[str, float]:
+        """Read the worker's metrics, summed over their labels but for `reason`."""
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as response:
+            text = response.read().decode()
+        totals: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
+        return totals
+
+    def log_messages(self) -> list[str]:
+        """Return what the workers logged."""
+        return [json.loads(line)["message"] for line in self.log.read_text().splitlines()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        if error is not None and self.log.exists():
+            error.add_note("worker log ended with:\n" + self.log.read_text()[-3000:])
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without settings of whoever runs the tests."""
+    keep = {"PENJAGA_CACHE_DIR"}
+    return {
+        k: v
+        for k, v in os.environ.items()
+        if (not k.startswith("PENJAGA_") or k in keep) and k != "KAFKA_BOOTSTRAP_SERVERS"
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def event(number: int, text: str) -> bytes:
+    """Return a canonical event."""
+    return json.dumps(
+        {
+            "id": f"m-{number:06d}",
+            "platform": "test",
+            "kind": "message",
+            "occurred_at": "2026-01-01T00:00:00Z",
+            "text": text,
+            "actor": {"id": f"u-{number % 50}"},
+            "audience": {"kind": "group"},
+        }
+    ).encode()
+
+
+async def send(servers: str, topic: str, values: Iterable[bytes | None]) -> None:
+    """Send records spread over the topic's partitions; return when all are confirmed."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=servers, acks="all", linger_ms=5, max_request_size=64 * 1024 * 1024
+    ) as producer:
+        futures = [
+            await producer.send(topic, value, b"%d" % number) for number, value in enumerate(values)
+        ]
+        await asyncio.gather(*futures)
+
+
+class Reader:
+    """Everything on some topics from the beginning, as it comes."""
+
+    def __init__(self, servers: str, topics: Sequence[str]) -> None:
+        self._consumer = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=servers,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=64 * 1024 * 1024,
+        )
+        self.records: list = []
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    def keys(self, topic: str) -> list[bytes]:
+        return [r.key for r in self.records if r.topic == topic]
+
+    async def until(self, enough: Callable[[], bool], seconds: float = 60) -> None:
+        """Read until `enough()` holds.
+
+        Raises:
+            TimeoutError: if it does not within `seconds`.
+        """
+        async with asyncio.timeout(seconds):
+            while not enough():
+                for records in (await self._consumer.getmany(timeout_ms=200)).values():
+                    self.records += records
+
+
+async def committed(servers: str, group: str, topic: str) -> tuple[int, int]:
+    """Return what a group has committed on a topic and what there is, summed over partitions."""
+    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=group) as consumer:
+        consumer.subscribe([topic])
+        await consumer.topics()
+        places = [TopicPartition(topic, p) for p in range(4)]
+        ends = await consumer.end_offsets(places)
+        offsets = [await consumer.committed(p) or 0 for p in places]
+        return sum(offsets), sum(ends.values())
