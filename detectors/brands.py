@@ -1,6 +1,6 @@
 """Protected names: the banks, agencies, shops and platforms whose names scammers borrow.
 
-They are data (`detectors/data/brands.toml`), so that a name or an official domain is added without code.
+They are data (`detectors/data/brands.toml`): a name or an official domain is added without code.
 """
 
 from importlib import resources
@@ -26,8 +26,8 @@ _SHORTEST_EMBEDDED: Final = 6
 class Brand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A protected name: what its imitations are recognised by, and the domains that are its own.
 
-    `names` are telling by themselves, also inside a longer label; `words` are short or everyday words
-    and count only as a whole part of a label, beside a service word.
+    `names` are telling by themselves, also inside a longer label; `words` are short or everyday
+    words and count only as a whole part of a label, beside a service word.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Brands:
         return found[0] if found else None
 
     def mistyped(self, label: str) -> str | None:
-        """Return the protected name that `label` misses by one letter: added, lost, changed, swapped."""
+        """Return the protected name that `label` misses by one letter or by two swapped ones."""
         if len(label) < _SHORTEST_TYPO - 1 or label in self.names:
             return None
         near = {name for key in _deletes(label) for name in self._near.get(key, ())}

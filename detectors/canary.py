@@ -24,6 +24,7 @@ class Canary:
     patterns: Final = (Pattern("canary", CANARY.casefold()),)
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        """Yield one finding for each candidate: the string has no weaker form."""
         for candidate in candidates:
             match = candidate.matches[0]
             yield (

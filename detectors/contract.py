@@ -17,10 +17,10 @@ View = Literal["folded", "squeezed"]
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """An expression over folded text, in the syntax of the `regex` library.
+    r"""An expression over folded text, in the syntax of the `regex` library.
 
     All detectors' patterns are compiled into one multi-pattern database that is scanned once per batch; a
-    hit is then confirmed with `regex`, so look-around, `\\b` and Unicode classes mean what they mean there.
+    hit is then confirmed with `regex`, so look-around, `\b` and Unicode classes mean what they mean there.
     Text is lower case and has single-line white space only.
     """
 

@@ -1,18 +1,20 @@
 """Folding: the text as a reader sees it, and the way back to what was typed.
 
-Promoters write `𝐌𝐀𝐗𝐖𝐈𝐍`, `mаxwin` with a Cyrillic а, `m a x w i n` or `m4xw1n`; all read "maxwin". Detectors
-match on folded text and report spans of the original, so every fold can be undone position by position.
+Promoters write `𝐌𝐀𝐗𝐖𝐈𝐍`, `mаxwin` with a Cyrillic а, `m a x w i n` or `m4xw1n`; all read "maxwin".
+Detectors match on folded text and report spans of the original, so every fold can be undone
+position by position.
 
 Two views:
 
-* **folded**: one character at a time. Compatibility forms (NFKD), enclosed and small-capital letters,
-  look-alikes from Cyrillic, Greek, Cherokee, Armenian, Coptic and Lisu (Unicode TR39), case; marks on
-  Latin letters and invisible characters go, every kind of white space and control becomes a blank. Tamil,
-  Chinese, Arabic, Thai and emoji keep their letters; composed signs come apart (Tamil ோ is two code
-  points, as NFKD writes it), so that both ways of typing them are one. Expressions are written that way.
-* **squeezed**: for texts that look disguised. Blanks, dots and dashes between single letters go, digits
-  inside words become letters. Only such texts get it, because in ordinary Malay `x` is *tak* and `2` doubles
-  a word.
+* **folded**: one character at a time. Compatibility forms (NFKD), enclosed and small-capital
+  letters, look-alikes from Cyrillic, Greek, Cherokee, Armenian, Coptic and Lisu (Unicode TR39),
+  case; marks on Latin letters and invisible characters go, every kind of white space and control
+  becomes a blank. Tamil, Chinese, Arabic, Thai and emoji keep their letters; composed signs come
+  apart (Tamil ோ is two code points, as NFKD writes it), so that both ways of typing them are one.
+  Expressions are written that way.
+* **squeezed**: for texts that look disguised. Blanks, dots and dashes between single letters go,
+  digits inside words become letters. Only such texts get it, because in ordinary Malay `x` is *tak*
+  and `2` doubles a word.
 """
 
 import unicodedata
@@ -27,9 +29,11 @@ _LOOK_ALIKE_SCRIPT: Final = regex.compile(
     r"[\p{Cyrillic}\p{Greek}\p{Cherokee}\p{Armenian}\p{Coptic}\p{Lisu}\p{Latin}\p{So}\p{Sm}--\p{ASCII}]",
     regex.V1,
 )
-# Marks that may sit on any letter; the vowel signs of Tamil, Thai or Arabic have blocks of their own.
+# Marks that may sit on any letter; vowel signs of Tamil, Thai or Arabic have blocks of their own.
 _MARK: Final = regex.compile(r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
-_INVISIBLE: Final = regex.compile(r"[\p{Cf}\p{Variation_Selector}\u115f\u1160\u17b4\u17b5\u3164\uffa0]")
+_INVISIBLE: Final = regex.compile(
+    r"[\p{Cf}\p{Variation_Selector}\u115f\u1160\u17b4\u17b5\u3164\uffa0]"
+)
 _BLANK: Final = regex.compile(r"[\p{Z}\p{Cc}]")
 _NAMED_LETTER: Final = regex.compile(
     r"(?:LATIN LETTER SMALL CAPITAL|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER"
@@ -37,7 +41,7 @@ _NAMED_LETTER: Final = regex.compile(
     r" (?P<letter>[A-Z])",
 )
 _KEPT_LETTERS: Final = frozenset("ßæœøđłıþð")
-"""Latin letters of their own standing in European languages: look-alike tables call some of them ASCII."""
+"""European letters of their own standing: look-alike tables call some of them ASCII."""
 
 _SPACED_RUN: Final = regex.compile(
     r"(?<![\p{L}\p{N}])[\p{L}\p{N}](?:[ .\-_*|/·•+~,]{1,3}[\p{L}\p{N}](?![\p{L}\p{N}\p{M}])){3,}",
@@ -55,15 +59,15 @@ _LETTER_RUN: Final = regex.compile(
 # Pairs shown as flags: ISO 3166-1 and what Unicode adds (AC CP CQ DG EA EU IC TA UN XK).
 _FLAGS: Final = frozenset(
     (
-        "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br "
-        "bs bt bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cp cq cr cu cv cw cx cy cz de dg dj dk dm "
-        "do dz ea ec ee eg eh er es et eu fi fj fk fm fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr gs "
-        "gt gu gw gy hk hm hn hr ht hu ic id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp "
-        "kr kw ky kz la lb lc li lk lr ls lt lu lv ly ma mc md me mf mg mh mk ml mm mn mo mp mq mr ms mt "
-        "mu mv mw mx my mz na nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw "
-        "py qa re ro rs ru rw sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st sv sx sy sz ta tc td tf "
-        "tg th tj tk tl tm tn to tr tt tv tw tz ua ug um un us uy uz va vc ve vg vi vn vu wf ws xk ye yt "
-        "za zm zw"
+        "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn "
+        "bo bq br bs bt bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cp cq cr cu cv cw cx cy "
+        "cz de dg dj dk dm do dz ea ec ee eg eh er es et eu fi fj fk fm fo fr ga gb gd ge gf gg "
+        "gh gi gl gm gn gp gq gr gs gt gu gw gy hk hm hn hr ht hu ic id ie il im in io iq ir is "
+        "it je jm jo jp ke kg kh ki km kn kp kr kw ky kz la lb lc li lk lr ls lt lu lv ly ma mc "
+        "md me mf mg mh mk ml mm mn mo mp mq mr ms mt mu mv mw mx my mz na nc ne nf ng ni nl no "
+        "np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py qa re ro rs ru rw sa sb sc sd "
+        "se sg sh si sj sk sl sm sn so sr ss st sv sx sy sz ta tc td tf tg th tj tk tl tm tn to "
+        "tr tt tv tw tz ua ug um un us uy uz va vc ve vg vi vn vu wf ws xk ye yt za zm zw"
     ).split()
 )
 DISGUISES: Final = (
@@ -107,11 +111,14 @@ def _fold_char(char: str) -> str:
         seen = folded
 
 
+_SURROGATES: Final = range(0xD800, 0xE000)
+
+
 class _Table(dict[int, str]):
     """The translation table, filled as characters are met; `str.translate` does the rest in C."""
 
     def __missing__(self, code: int) -> str:
-        folded = "" if 0xD800 <= code <= 0xDFFF else _fold_char(chr(code))
+        folded = _fold_char(chr(code)) if code not in _SURROGATES else ""
         self[code] = folded
         return folded
 
@@ -175,15 +182,16 @@ class Folded:
     def obfuscation(self) -> float:
         """The share of letters that were disguised, 0..1.
 
-        Counts letters written in another script or style than their word reads in, letters with marks
-        stacked on them, invisible characters inside words, and letters pulled apart. Accents, full-width
-        forms of East Asian typing, superscript digits, flags and ordinary Cyrillic or Greek words do not.
+        Counts letters written in another script or style than their word reads in, letters with
+        marks stacked on them, invisible characters inside words, and letters pulled apart. Accents,
+        full-width forms of East Asian typing, superscript digits, flags and ordinary Cyrillic or
+        Greek words do not.
         """
         return _obfuscation(self)
 
 
 def _squeeze(text: str) -> tuple[str, tuple[int, ...]]:
-    """Undo pulled-apart letters, letter emoji and digits inside words; return the text and its map."""
+    """Undo letters pulled apart, letter emoji, digits inside words; return the text and its map."""
     pieces: list[str] = []
     starts: list[int] = []
     position = 0
@@ -241,7 +249,7 @@ def _spaced_runs(text: str) -> Iterator[regex.Match[str]]:
 
 
 def _mixed_words(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the span, from first to last letter, of each word with digits or signs between its letters."""
+    """Yield the span, first to last letter, of each word with digits or signs between letters."""
     if not _MIXED_INSIDE.search(text):
         return
     for word in _MIXED_WORD.finditer(text):
@@ -251,7 +259,7 @@ def _mixed_words(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _letter_runs(text: str) -> Iterator[regex.Match[str]]:
-    """Yield the runs of regional indicators that spell a word: those that are not a row of flags."""
+    """Yield the runs of regional indicators that spell a word, not a row of flags."""
     for run in _LETTER_RUN.finditer(text):
         letters = [_indicated(c) for c in run[0] if c != " "]
         pairs = {"".join(letters[at : at + 2]) for at in range(0, len(letters), 2)}
@@ -264,7 +272,7 @@ def _indicated(char: str) -> str:
     return chr(ord(char) - 0x1F1E6 + ord("a"))
 
 
-# Letters that exist as ornament, not as spelling. Circled digits number lists, and U+2139 is an emoji.
+# Letters that exist as ornament, not as spelling. Circled digits number lists; U+2139 is an emoji.
 _STYLED: Final = regex.compile(
     r"[\U0001d400-\U0001d7ff\u249c-\u24e9\U0001f110-\U0001f189\u1d00-\u1d6a\u02b0-\u02b8\ua730-\ua731"
     r"\u0262\u026a\u0274\u0276\u0280\u028f\u0299\u029c\u029f\u2071\u207f\u2100-\u2138\u213a-\u214f]",
@@ -273,7 +281,7 @@ _WORD: Final = regex.compile(
     r"[\u249c-\u24e9\U0001f110-\U0001f189\p{L}\p{M}\p{N}\p{Cf}\p{Variation_Selector}]+",
 )
 _STYLED_WORD_LETTERS: Final = 3
-"""Fewer styled letters than these are an ordinal or a sign (1ˢᵗ, a blood-type emoji), not a disguise."""
+"""Fewer styled letters are an ordinal or a sign (1ˢᵗ, a blood-type emoji), not a disguise."""
 
 
 def _obfuscation(folded: Folded) -> float:
@@ -300,7 +308,8 @@ def _obfuscation(folded: Folded) -> float:
 def _disguised(word: str) -> tuple[int, int]:
     """Count the disguised letters of a word, each once, and all its letters and digits."""
     latin = styled = foreign = touched = letters = 0
-    held = ""  # the letter before, composed with the marks spelling puts on it; empty once it is counted
+    # The letter before, composed with the marks that spelling puts on it; empty once it counted.
+    held = ""
     hidden = False
     for c in word:
         if _MARK.fullmatch(c):

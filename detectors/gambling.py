@@ -86,8 +86,10 @@ SHAPES: Final = {
     ),
     "gambling.name.ending": (
         0.25,
-        (rf"{_BEFORE}{_LETTER}[a-z0-9\p{{Greek}}\p{{Cyrillic}}]{{2,11}}"
-        rf"{_WEAK}{_END_DIGITS}{_AFTER}"),
+        (
+            rf"{_BEFORE}{_LETTER}[a-z0-9\p{{Greek}}\p{{Cyrillic}}]{{2,11}}"
+            rf"{_WEAK}{_END_DIGITS}{_AFTER}"
+        ),
     ),
     "gambling.name.boxed": (
         0.35,
@@ -95,17 +97,21 @@ SHAPES: Final = {
     ),
     "gambling.name.pieces": (
         0.35,
-        (r"(?<![\p{L}\p{M}\p{N}])(?:[a-z0-4]{1,8}[ /|_-]{1,2}){1,6}"
-        r"(?:h[o0][ -]?k[i1]"
-        r"|(?:7[ /.|_-]{0,2}7|8[ /.|_-]{0,2}8|9[ /.|_-]{0,2}9)(?:[ /.|_-]{0,2}[789])?"
-        r"|t[o0] ?g ?e ?l|t ?o ?t ?o|[wu]? ?w [i1] ?n|wi n|(?:tujuh ?){2,3})"
-        r"(?: ?[789]){0,3}(?!\p{N})"),
+        (
+            r"(?<![\p{L}\p{M}\p{N}])(?:[a-z0-4]{1,8}[ /|_-]{1,2}){1,6}"
+            r"(?:h[o0][ -]?k[i1]"
+            r"|(?:7[ /.|_-]{0,2}7|8[ /.|_-]{0,2}8|9[ /.|_-]{0,2}9)(?:[ /.|_-]{0,2}[789])?"
+            r"|t[o0] ?g ?e ?l|t ?o ?t ?o|[wu]? ?w [i1] ?n|wi n|(?:tujuh ?){2,3})"
+            r"(?: ?[789]){0,3}(?!\p{N})"
+        ),
     ),
     "gambling.name.split": (
         0.4,
-        (r"(?<![\p{L}\p{M}\p{N}])[a-z]{1,8}[/|]?[a-z]{2,10}"
-        r"(?: ?(?:7[/|.-]7(?:[/|.-]?7)?|77[/|.-]7|8[/|.-]8(?:[/|.-]?8)?|88[/|.-]8|9[/|.-]9)"
-        r"|7 7 7|8 8 8|@(?:\d)\d\d)(?!\p{N})"),
+        (
+            r"(?<![\p{L}\p{M}\p{N}])[a-z]{1,8}[/|]?[a-z]{2,10}"
+            r"(?: ?(?:7[/|.-]7(?:[/|.-]?7)?|77[/|.-]7|8[/|.-]8(?:[/|.-]?8)?|88[/|.-]8|9[/|.-]9)"
+            r"|7 7 7|8 8 8|@(?:\d)\d\d)(?!\p{N})"
+        ),
     ),
 }
 """Shapes of site names over folded text: id to weight and expression.
@@ -182,7 +188,6 @@ class GamblingPromotion:
     """
 
     name: Final = "gambling_promotion"
-    version: Final = "1"
     labels: Final = frozenset({LABEL})
 
     def __init__(self) -> None:
@@ -192,6 +197,7 @@ class GamblingPromotion:
             DocumentError: if a term of it misses its own examples.
         """
         self._lexicon = Lexicon.shipped("gambling")
+        self.version = f"1+{self._lexicon.digest}"
         shapes = tuple(Pattern(id_, expression) for id_, (_, expression) in SHAPES.items())
         self.patterns: tuple[Pattern, ...] = (*self._lexicon.patterns, *shapes)
 

@@ -9,6 +9,7 @@ term that fired counts, once, so that ten synonyms weigh no more than one. The s
 is the score.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib import resources
@@ -23,11 +24,10 @@ from detectors.folding import fold
 from schemas import Evidence
 from schemas.document import Document, DocumentError
 
-EXPRESSION_SECONDS: Final = 0.05
-"""The longest one expression may take on one text before the hit is given up as too costly."""
-
 # Scripts written without blanks: a term is found inside a longer run of letters there.
-_UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]")
+_UNSPACED: Final = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
+)
 _INSIDE_WORD: Final = r"[\p{L}\p{M}\p{N}]"
 
 
@@ -66,14 +66,16 @@ class Lexicon:
         """Read and check.
 
         Raises:
-            DocumentError: at the first term that is malformed, declared twice, does not compile, misses one of
-                its `fires` or hits one of its `silent` examples.
+            DocumentError: at the first term that is malformed, declared twice, does not compile, misses
+                one of its `fires` or hits one of its `silent` examples.
         """
         terms: dict[str, Term] = {}
         for document in documents:
             for index, term in enumerate(document.to(_File).terms):
                 if term.id in terms:
-                    raise document.error(("terms", index, "id"), f"term `{term.id}` is declared twice")
+                    raise document.error(
+                        ("terms", index, "id"), f"term `{term.id}` is declared twice"
+                    )
                 _check(document, index, term)
                 terms[term.id] = term
         self.terms = terms
@@ -90,6 +92,12 @@ class Lexicon:
         if not paths:
             raise DocumentError(str(folder / f"{family}.toml"), 0, "no such lexicon")
         return cls(Document.read(path) for path in paths)
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever a term does: the part of a detector's version that analysts edit."""
+        content = msgspec.json.encode(list(self.terms.values()), order="deterministic")
+        return hashlib.sha256(content).hexdigest()[:8]
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -146,10 +154,14 @@ def _is_word(char: str) -> bool:
 def _check(document: Document, index: int, term: Term) -> None:
     here = ("terms", index)
     if bool(term.any) == bool(term.expression):
-        raise document.error((*here, "id"), f"term `{term.id}` needs either `any` or `expression`, not both")
+        raise document.error(
+            (*here, "id"), f"term `{term.id}` needs either `any` or `expression`, not both"
+        )
     for position, wording in enumerate(term.any):
         if not fold(wording).text.strip():
-            raise document.error((*here, "any", position), f"term `{term.id}`: nothing left of the wording")
+            raise document.error(
+                (*here, "any", position), f"term `{term.id}`: nothing left of the wording"
+            )
     try:
         expression = regex.compile(term.pattern.expression)
     except regex.error as error:
@@ -157,12 +169,12 @@ def _check(document: Document, index: int, term: Term) -> None:
         raise document.error(key, f"term `{term.id}`: not a regular expression: {error}") from None
     if expression.search("") is not None:
         raise document.error((*here, "expression"), f"term `{term.id}` matches the empty text")
-    for key, wanted, problem in (
-        ("fires", True, "does not fire on its own example"),
-        ("silent", False, "fires on its own counter-example"),
+    for name, examples, wanted, problem in (
+        ("fires", term.fires, True, "does not fire on its own example"),
+        ("silent", term.silent, False, "fires on its own counter-example"),
     ):
-        for position, example in enumerate(getattr(term, key)):
+        for position, example in enumerate(examples):
             folded = fold(example)
             views = (folded.text, folded.squeezed or "")
-            if any(expression.search(v) for v in views) is not wanted:
-                raise document.error((*here, key, position), f"term `{term.id}` {problem}")
+            if any(expression.search(view) for view in views) is not wanted:
+                raise document.error((*here, name, position), f"term `{term.id}` {problem}")

@@ -1,8 +1,8 @@
 """Links in a text as people write them, taken apart.
 
-People write `hxxp://`, `site[.]com`, `www.site.com` or just `site.com/x`; they also write `end.of sentence`
-and `setup.py`. What counts as a host is decided by the public-suffix list bundled with `tldextract`;
-nothing is ever fetched.
+People write `hxxp://`, `site[.]com`, `www.site.com` or just `site.com/x`; they also write
+`end.of sentence` and `setup.py`. What counts as a host is decided by the public-suffix list bundled
+with `tldextract`; nothing is ever fetched.
 """
 
 import ipaddress
@@ -38,20 +38,22 @@ _LINK: Final = regex.compile(
     """,
     regex.VERBOSE,
 )
-_SCHEME: Final = regex.compile(r"[a-z]{3,5}\s?(?:\[:\]|:)\s?/")
+# Cheap, and wider than a link: most texts with a full stop are turned away here.
+_HINT: Final = regex.compile(r"[.\u3002][^\s.]|[\[({]\s?(?:\.|dot)\s?[\])}]")
 _SPELLED_DOT: Final = regex.compile(r"\u3002|\s?[\[({]\s?(?:\.|dot)\s?[\])}]\s?")
 _PATH_END: Final = regex.compile(r"[.,;:!?'*_~)\]}\u2019\u201d\u2026]+$")
 
 _PLAIN_SUFFIXES: Final = frozenset(
-    "com net org info biz xyz top vip shop online site store club icu cyou sbs cfd app io dev cc".split(),
+    "com net org info biz xyz top vip shop online site store club icu cyou sbs cfd app io dev "
+    "cc".split(),
 )
 """Single-label suffixes that follow a dot in ordinary prose too rarely to matter.
 
-Any other one (`.my`, `.is`, `.how`, `.live`) makes a bare two-part name a link only with a digit or a hyphen in
-it, or with a path: "ok.how are you", "nick.name".
+Any other one (`.my`, `.is`, `.how`, `.live`) makes a bare name a link only with a digit or a hyphen
+in it, or with a path: "ok.how are you", "nick.name".
 """
 _FILE_SUFFIXES: Final = frozenset("md py sh rs pl ps so zip mov cc pm tf ai app".split())
-"""Suffixes that are file extensions first: a bare two-part name of this kind is a link only with a path."""
+"""Suffixes that are file extensions first: such a bare two-part name is a link only with a path."""
 
 _EXTRACT: Final = tldextract.TLDExtract(
     suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
@@ -61,8 +63,8 @@ _EXTRACT: Final = tldextract.TLDExtract(
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One link; `start` and `end` are code points of the original text, end exclusive.
 
-    `host` is what a browser would open (Unicode, lower case), `looks` what a reader sees: the two differ
-    for look-alike letters. `domain` is the registered domain, counting hosting services as
+    `host` is what a browser would open (Unicode, lower case), `looks` what a reader sees: the two
+    differ for look-alike letters. `domain` is the registered domain, counting hosting services as
     registries (`someone.vercel.app`); empty for an IP address.
     """
 
@@ -102,7 +104,7 @@ _CHAT_HOSTS: Final = frozenset({"api.whatsapp.com", "chat.whatsapp.com", "line.m
 def find_links(folded: Folded) -> Iterator[Link]:
     """Find the links of a text, in order."""
     text = folded.text
-    if "." not in text and "dot" not in text and "\u3002" not in text:
+    if _HINT.search(text) is None:
         return
     for match in _LINK.finditer(text, timeout=1.0):
         link = _link(folded, match)
@@ -155,15 +157,14 @@ def _is_link_without_scheme(looks: str, suffix: str, path: str) -> bool:
     labels = looks.split(".")
     if labels[0] == "www" or "." in suffix or suffix.startswith("xn--"):
         return True
-    if len(labels) == 2 and suffix in _FILE_SUFFIXES:
-        return len(path) > 1
-    if suffix in _PLAIN_SUFFIXES:
+    is_file = suffix in _FILE_SUFFIXES and looks.count(".") == 1
+    if suffix in _PLAIN_SUFFIXES and not is_file:
         return True
-    return len(path) > 1 or any(c.isdigit() or c == "-" for c in looks)
+    return len(path) > 1 or (not is_file and any(c.isdigit() or c == "-" for c in looks))
 
 
 def _trimmed(path: str) -> str:
-    """Cut the punctuation of the sentence around a link, keeping a closing bracket that was opened."""
+    """Cut the punctuation of the sentence off a path, keeping a closing bracket that was opened."""
     end = _PATH_END.search(path)
     if end is None:
         return path

@@ -21,13 +21,13 @@ FLOOR: Final = 0.3
 """Below this a link is not worth a finding, whatever the policy's thresholds."""
 
 _ODD_SUFFIXES: Final = frozenset(
-    "xyz top vip icu cyou sbs cfd click buzz rest quest bond lol monster cc tk ml ga cf gq pw ws cam "
-    "work support help live online site store shop club fun win bid loan men review stream date racing "
-    "party download zip mov life world today guru autos beauty hair skin makeup yachts boats homes "
-    "motorcycles ru su info ink wang ltd link finance money cash digital services center rocks asia "
-    "one lat ist xin".split(),
+    "xyz top vip icu cyou sbs cfd click buzz rest quest bond lol monster cc tk ml ga cf gq pw ws "
+    "cam work support help live online site store shop club fun win bid loan men review stream "
+    "date racing party download zip mov life world today guru autos beauty hair skin makeup "
+    "yachts boats homes motorcycles ru su info ink wang ltd link finance money cash digital "
+    "services center rocks asia one lat ist xin".split(),
 )
-"""Suffixes cheap enough to be thrown away after a day; honest sites use them too, so little weight."""
+"""Suffixes cheap enough to throw away after a day; honest sites use them too, so little weight."""
 _SHORTENERS: Final = frozenset(
     "bit.ly bit.do tinyurl.com cutt.ly is.gd v.gd rb.gy ow.ly shorturl.at shorturl.asia t.ly s.id "
     "rebrand.ly tiny.cc adf.ly buff.ly qr.ae soo.gd clck.ru u.to t2m.io short.gy linktr.ee bl.ink "
@@ -41,11 +41,13 @@ _SERVICE: Final = regex.compile(
     r"permohonan|portal|promo|gift|airdrop|connect|customer",
 )
 _ASK: Final = regex.compile(
-    r"verif|suspend|\bb[l1][o0]ck|\block(?:ed)?\b|log ?in|sign ?in|unusual|update|confirm|claim|refund|"
-    r"winner|have won|redeem|expir|overdue|unpaid|deliver|parcel|urgent|immediate|sahkan|disekat|"
-    r"digantung|dibekukan|tamat tempoh|kemas ?kini|tuntut|bantuan|hadiah|menang|ganjaran|bungkusan|"
-    r"saman|tertunggak|segera|paket|blokir|klaim|undian|冻结|凍結|验证|驗證|领取|領取|中奖|中獎|停用|"
-    r"过期|過期|包裹|补贴|補貼|முடக்க|சரிபார்|பரிசு|உடனடி|பார்சல்|உதவித்தொகை",
+    r"verif|suspend|\bb[l1][o0]ck|\block(?:ed)?\b|log ?in|sign ?in|unusual|update|confirm|claim|"
+    r"refund|winner|have won|redeem|expir|overdue|unpaid|deliver|parcel|urgent|immediate|sahkan|"
+    r"disekat|digantung|dibekukan|tamat tempoh|kemas ?kini|tuntut|bantuan|hadiah|menang|ganjaran|"
+    r"bungkusan|saman|tertunggak|segera|paket|blokir|klaim|undian|"
+    r"冻结|凍結|验证|驗證|领取|領取|中奖|中獎|停用|"
+    r"过期|過期|包裹|补贴|補貼|"
+    r"முடக்க|சரிபார்|பரிசு|உடனடி|பார்சல்|உதவித்தொகை",
 )
 _DIGITS: Final = str.maketrans("01345", "oleas")
 _SHORT_NAME: Final = 5
@@ -78,12 +80,12 @@ _WEIGHTS: Final = {
 class ScamLinks:
     """Find links that imitate a protected name, hide where they lead, or install an app.
 
-    Weighs what the host looks like (a protected name in a foreign domain, one letter off, in look-alike
-    letters; a throw-away suffix; a bare address; a shortener) with the words of its path and of the
-    text around it. Under the protected names' own domains nothing is ever flagged.
+    Weighs what the host looks like (a protected name in a foreign domain, one letter off, in
+    look-alike letters; a throw-away suffix; a bare address; a shortener) with the words of its path
+    and of the text around it. Under the protected names' own domains nothing is ever flagged.
 
-    Misses: compromised sites and fresh domains without any name in them; what lies behind a shortener
-    or a form on an official host; names that are not in `detectors/data/brands.toml`.
+    Misses: compromised sites and fresh domains without any name in them; what lies behind a
+    shortener or a form on an official host; names that are not in `detectors/data/brands.toml`.
     """
 
     name: Final = "scam_links"
@@ -139,7 +141,7 @@ class ScamLinks:
         )
 
     def _imitations(self, link: Link) -> Iterator[tuple[str, str, Brand | None]]:
-        """Yield, strongest first, the ways in which a link borrows a protected name: how, what, whose."""
+        """Yield the ways in which a link borrows a name, strongest first: how, what, whose."""
         brands = self._brands
         if brands.is_official(link.user.split(":")[0]):
             yield "link.official_name_as_user", "", None
@@ -152,11 +154,15 @@ class ScamLinks:
         disguised = brands.inside(front)
         if disguised and disguised not in link.host:
             yield "link.disguised_name", disguised, brands.names[disguised]
+        if link.name not in brands.names:
+            yield from self._borrowed(link)
+        elif link.suffix in _ODD_SUFFIXES or link.is_hosted:
+            yield "link.name_on_other_suffix", link.name, brands.names[link.name]
+
+    def _borrowed(self, link: Link) -> Iterator[tuple[str, str, Brand | None]]:
+        """Yield the protected names in a host's labels, where the registered one is none."""
+        brands = self._brands
         parts = regex.split(r"[-_]", link.name)
-        if link.name in brands.names:
-            if link.suffix in _ODD_SUFFIXES or link.is_hosted:
-                yield "link.name_on_other_suffix", link.name, brands.names[link.name]
-            return
         for term, name in self._borrowed_names(link.name, parts):
             yield term, name, brands.names[name]
         around = regex.split(r"[-_.]", link.subdomain)
@@ -164,9 +170,9 @@ class ScamLinks:
             if part in brands.names:
                 yield "link.name_in_subdomain", part, brands.names[part]
         for part in (*parts, *around):
-            if part in brands.words and part != link.name:
-                if _SERVICE.search(link.looks.replace(part, " ", 1)):
-                    yield "link.word_in_part", part, brands.words[part]
+            is_joined = part in brands.words and part != link.name
+            if is_joined and _SERVICE.search(link.looks.replace(part, " ", 1)):
+                yield "link.word_in_part", part, brands.words[part]
 
     def _borrowed_names(self, label: str, parts: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield the protected names in a registered label, as (how, what)."""
@@ -199,7 +205,7 @@ class ScamLinks:
 
 
 def _links(candidate: Candidate) -> Iterator[Link]:
-    """Yield the links of the text, then those the event carries beside it, which have no place in it."""
+    """Yield the links of the text, then those the event carries beside it, without a place."""
     yield from find_links(candidate.folded)
     for url in candidate.event.links:
         link = parse_link(url)

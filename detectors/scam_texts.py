@@ -11,7 +11,7 @@ FLOOR: Final = 0.3
 """Below this a text is not worth a finding, whatever the policy's thresholds."""
 
 _FAMILY: Final = "fraud"
-"""The label of terms that any scam may share: contacts, sums, urgency, and the wording of warnings."""
+"""The label of terms any scam may share: contacts, sums, urgency, and the wording of warnings."""
 
 _ANCHORS: Final = {
     "fraud.phishing": {"prize", "pretext", "secret", "premium"},
@@ -23,7 +23,7 @@ _ANCHORS: Final = {
     "fraud.malware_apk": {"apk"},
     "fraud.mule_recruitment": {"account"},
 }
-"""The groups of which one must be there: without it the rest is any advert, invitation or notice."""
+"""The groups of which one must be there: without it the rest is any advert or notice."""
 
 _KINDS: Final = {
     "fraud.phishing": "phishing",
@@ -38,19 +38,18 @@ _KINDS: Final = {
 
 
 class ScamTexts:
-    """Find texts that read like phishing, impersonation, investment, job, romance, loan, app or mule scams.
+    """Find texts that read like a scam: phishing, impersonation, investment, job, romance, loan.
 
-    Scores the funnel and not the word: what the text claims or offers, what it demands, how it wants to
-    be answered, how much it hurries. Warnings, news, victims' reports and the risk notices of licensed
-    firms count against it.
+    Also app lures and mule accounts. Scores the funnel and not the word: what the text claims
+    or offers, what it demands, how it wants to be answered, how much it hurries. Warnings, news,
+    victims' reports and the risk notices of licensed firms count against it.
 
-    Misses: scams told over many messages, a friendly opening without an offer, scams in a voice message
-    or a picture, wording that is not in `detectors/lexicons/fraud*.toml`, languages other than Malay,
-    Indonesian, English, Chinese and Tamil, and a scam that copies the words of a warning.
+    Misses: scams told over many messages, a friendly opening without an offer, scams in a voice
+    message or a picture, wording that is not in `detectors/lexicons/fraud*.toml`, languages other
+    than Malay, Indonesian, English, Chinese and Tamil; a scam that copies a warning.
     """
 
     name: Final = "scam_texts"
-    version: Final = "1"
     labels: Final = frozenset(_KINDS)
 
     def __init__(self, lexicon: Lexicon | None = None) -> None:
@@ -60,6 +59,7 @@ class ScamTexts:
             DocumentError: if the shipped lexicon is malformed.
         """
         self._lexicon = lexicon or Lexicon.shipped(_FAMILY)
+        self.version = f"1+{self._lexicon.digest}"
         self.patterns: Sequence[Pattern] = self._lexicon.patterns
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:

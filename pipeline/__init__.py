@@ -1,0 +1,1 @@
+"""The line from a Kafka topic to an escalation; start reading at `screen`."""

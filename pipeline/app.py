@@ -8,7 +8,6 @@ broker has confirmed every write they caused.
 What looks at a subject over many messages will be a second agent beside `screen`, on a topic of its own.
 """
 
-import asyncio
 import logging
 import os
 import sys
@@ -19,6 +18,7 @@ from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 import faust
+import msgspec
 from faust.types import TP
 from faust.web import Request, Response, View
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -64,10 +64,19 @@ def stop_process(status: int, message: str) -> NoReturn:
     os._exit(status)
 
 
+class Worker(msgspec.Struct, frozen=True):
+    """What the agents and the web endpoints of one process share."""
+
+    settings: Settings
+    line: Line
+    metrics: Metrics
+    delivery: Delivery
+    health: Health
+
+
 def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
     """Build the Faust app: one `screen` agent per source topic, and the web endpoints."""
-    delivery = Delivery(settings.kafka)
-    health = Health()
+    worker = Worker(settings, line, metrics, Delivery(settings.kafka), Health())
     app = faust.App(
         settings.kafka.group,
         version=1,
@@ -96,26 +105,25 @@ def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
     )
     metrics.configuration.info({"digest": line.configuration, "version": version("penjaga")})
 
-    @app.task
     async def connect() -> None:
-        await _guarded(delivery.start())
+        await _guarded(worker.delivery.start())
 
-    for topic in settings.sources:
-        _screen_agent(app, topic, settings, line, metrics, delivery, health)
-    _web(app, settings, metrics, health)
-    app.on_partitions_assigned.connect(_assigned(health, metrics), weak=False)
+    async def disconnect(*_: Any, **__: Any) -> None:
+        await worker.delivery.stop()
 
-    async def disconnect(_app: faust.App, **_: Any) -> None:
-        await delivery.stop()
-
+    app.task(connect)
     app.on_before_shutdown.connect(disconnect, weak=False)
+    app.on_partitions_assigned.connect(_assigned(worker), weak=False)
+    for topic in settings.sources:
+        _screen_agent(app, topic, worker)
+    _web(app, worker)
     return app
 
 
-def _assigned(health: Health, metrics: Metrics) -> Callable[..., Any]:
+def _assigned(worker: Worker) -> Callable[..., Any]:
     async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
-        health.partitions = set(assigned)
-        metrics.assigned_partitions.set(len(assigned))
+        worker.health.partitions = set(assigned)
+        worker.metrics.assigned_partitions.set(len(assigned))
 
     return on_assigned
 
@@ -133,17 +141,10 @@ async def _guarded(work: Any) -> Any:
         stop_process(EXIT_BUG, "stopping without committing after an unexpected error")
 
 
-def _screen_agent(
-    app: faust.App,
-    topic: str,
-    settings: Settings,
-    line: Line,
-    metrics: Metrics,
-    delivery: Delivery,
-    health: Health,
-) -> None:
+def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
     channel = app.topic(topic, key_type=bytes, value_type=bytes)
-    taking = settings.screening
+    taking = worker.settings.screening
+    metrics, delivery, health = worker.metrics, worker.delivery, worker.health
     in_a_row = 0
 
     async def screen_batch(events: list[Any]) -> bool:
@@ -154,7 +155,7 @@ def _screen_agent(
         records = [_record(event.message) for event in events]
         values = [record.value for record in records]
         with metrics.screen_seconds.labels(topic).time():
-            screening = line.screen(topic, values)
+            screening = worker.line.screen(topic, values)
         in_a_row = _rejected_in_a_row(screening, in_a_row)
         if in_a_row >= taking.dead_letters_in_a_row:
             last = records[-1]
@@ -165,13 +166,13 @@ def _screen_agent(
             )
         health.delivering_since = time.monotonic()
         with metrics.delivery_seconds.labels(topic).time():
-            delivered = await delivery.deliver(writes(records, screening, settings.topics))
+            delivered = await delivery.deliver(writes(records, screening, worker.settings.topics))
         health.delivering_since = None
         _count(metrics, topic, values, screening, delivered)
         return True
 
     @app.agent(channel, name=f"screen-{topic}", concurrency=1)
-    async def screen(stream: faust.StreamT[bytes]) -> AsyncIterator[None]:
+    async def screen(stream: Any) -> AsyncIterator[None]:
         async for events in stream.noack_take(taking.batch_records, within=taking.batch_seconds):
             delivered = await _guarded(screen_batch(list(events)))
             for event in events:
@@ -218,20 +219,22 @@ def _count(
     metrics.last_batch.labels(source).set(now.timestamp())
 
 
-def _web(app: faust.App, settings: Settings, metrics: Metrics, health: Health) -> None:
+def _web(app: faust.App, worker: Worker) -> None:
     @app.page("/metrics")
     async def metrics_page(view: View, _request: Request) -> Response:
         return view.bytes(generate_latest(), content_type=_EXPOSITION)
 
     @app.page("/health/live")
     async def live(view: View, _request: Request) -> Response:
-        stuck = health.stuck_seconds()
-        well = stuck < settings.kafka.delivery_seconds
-        return view.json({"alive": well, "unconfirmed_seconds": round(stuck, 3)}, status=200 if well else 503)
+        stuck = worker.health.stuck_seconds()
+        well = stuck < worker.settings.kafka.delivery_seconds
+        return view.json(
+            {"alive": well, "unconfirmed_seconds": round(stuck, 3)}, status=200 if well else 503
+        )
 
     @app.page("/health/ready")
     async def ready(view: View, _request: Request) -> Response:
-        count = len(health.partitions)
+        count = len(worker.health.partitions)
         return view.json({"ready": count > 0, "partitions": count}, status=200 if count else 503)
 
 

@@ -5,10 +5,11 @@ failed on. The failure is itself a finding (`detector.failed`), and the policy d
 """
 
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from detectors.contract import Candidate, Detector, Match
 from detectors.folding import Folded, fold_batch
@@ -80,10 +81,12 @@ class Chain:
         return shown
 
 
-def _isolated(detector: Detector, candidates: dict[int, Candidate]) -> Iterable[tuple[int, Finding]]:
+def _isolated(
+    detector: Detector, candidates: dict[int, Candidate]
+) -> Iterable[tuple[int, Finding]]:
     """Run one detector; where a batch fails, run its events one by one to find the ones that break it."""
-    slow = [position for position, c in candidates.items() if c.incomplete]
-    yield from ((p, _failure(detector, "an expression took too long")) for p in slow)
+    slow = {position for position, c in candidates.items() if c.incomplete}
+    yield from ((p, _failure(detector, "an expression took too long")) for p in sorted(slow))
     sound = {p: c for p, c in candidates.items() if not c.incomplete or c.matches}
     try:
         yield from _scan(detector, sound)
@@ -92,7 +95,8 @@ def _isolated(detector: Detector, candidates: dict[int, Candidate]) -> Iterable[
             try:
                 yield from _scan(detector, {position: candidate})
             except Exception as error:  # noqa: BLE001
-                yield position, _failure(detector, f"raised {type(error).__name__}")
+                if position not in slow:  # that failure is told already
+                    yield position, _failure(detector, _told(error))
 
 
 def _scan(detector: Detector, candidates: dict[int, Candidate]) -> list[tuple[int, Finding]]:
@@ -102,22 +106,33 @@ def _scan(detector: Detector, candidates: dict[int, Candidate]) -> list[tuple[in
         position = positions.get(id(candidate))
         if position is None:
             raise ContractBreach
-        _check(detector, candidate, finding)
-        found.append((position, finding))
+        found.append((position, _checked(detector, candidate, finding)))
     return found
 
 
-def _check(detector: Detector, candidate: Candidate, finding: Finding) -> None:
-    sound = (
+def _checked(detector: Detector, candidate: Candidate, finding: object) -> Finding:
+    """Return the finding as a verdict will carry it, so that none can fail to be written later."""
+    try:
+        sound = msgspec.json.decode(msgspec.json.encode(finding), type=Finding)
+    except Exception:  # noqa: BLE001 - a plugin's value may fail to be written in any way
+        raise ContractBreach from None
+    is_sound = (
         isinstance(finding, Finding)
-        and finding.detector == detector.name
-        and finding.label in detector.labels
-        and math.isfinite(finding.score)
-        and 0.0 <= finding.score <= 1.0
-        and 0 <= finding.start <= finding.end <= len(candidate.event.text)
+        and sound.detector == detector.name
+        and sound.version == detector.version
+        and sound.label in detector.labels
+        and 0 <= sound.start <= sound.end <= len(candidate.event.text)
+        and all(0 <= e.start <= e.end <= len(candidate.event.text) for e in sound.evidence)
     )
-    if not sound:
+    if not is_sound:
         raise ContractBreach
+    return sound
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ContractBreach):
+        return "returned what its contract does not allow"
+    return f"raised {type(error).__name__}"
 
 
 def _failure(detector: Detector, reason: str) -> Finding:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import dead_letters, registry, scan as scanning
+from pipeline import dead_letters, registry
+from pipeline import scan as scanning
 from pipeline.database import PatternError
 from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
 from pipeline.explanation import STYLES, explanation, highlighted
@@ -32,7 +33,8 @@ EXIT_UNREACHABLE: Final = 69
 EXIT_DELIVERY: Final = 75
 
 _CONFIG_HELP: Final = (
-    "The configuration file. Without it: $PENJAGA_CONFIG, then ./penjaga.toml, then built-in defaults."
+    "The configuration file. Without it: $PENJAGA_CONFIG, then ./penjaga.toml, then built-in "
+    "defaults."
 )
 
 config_option = click.option(
@@ -133,7 +135,9 @@ def worker(config: Path | None, verbose: bool, with_parent: bool) -> None:
     type=click.Choice(["jsonl", "table"]),
     help="jsonl writes one line per input line; table is for eyes. Default: by where the output goes.",
 )
-@click.option("--flagged", is_flag=True, help="Only what calls for an action, and what was rejected.")
+@click.option(
+    "--flagged", is_flag=True, help="Only what calls for an action, and what was rejected."
+)
 @click.option("--text-column", help="Read CSV with a header and take the text from this column.")
 @click.option("--source", help="Read the file as records of this source, through its mapping.")
 @config_option
@@ -196,13 +200,17 @@ def _table_writer() -> Callable[[scanning.Scanned], None]:
 
     def row(item: scanning.Scanned) -> None:
         if not isinstance(item.event, Event):
-            reason = f"line {item.number}: rejected: {item.output['rejected']}: {item.output['detail']}"
+            reason = (
+                f"line {item.number}: rejected: {item.output['rejected']}: {item.output['detail']}"
+            )
             console.print(Text(reason, "magenta"))
             return
         marked = highlighted(item.event.text[:400], item.findings)
         labels = " ".join(f"{k} {v:.2f}" for k, v in item.output["scores"].items())
         console.print(
-            Text.assemble((f"{item.action:<8} ", STYLES[item.action]), (f"{labels}  ", "dim"), marked)
+            Text.assemble(
+                (f"{item.action:<8} ", STYLES[item.action]), (f"{labels}  ", "dim"), marked
+            )
         )
 
     return row
@@ -216,7 +224,12 @@ def _progress(file: BinaryIO) -> Iterator[Callable[[], None]]:
         return
     size = os.fstat(file.fileno()).st_size if file.seekable() else None
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[lines]}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[lines]}"),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("scanning", total=size, lines="")
         count = 0
@@ -241,7 +254,9 @@ def explain(text: str, audience: str, config: Path | None) -> None:
     Use - to read the text from standard input.
     """
     if text == "-":
-        text = sys.stdin.read().rstrip("\n")
+        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").rstrip("\n")
+    if any("\ud800" <= c <= "\udfff" for c in text):  # what Python makes of bytes that are no text
+        raise click.UsageError("TEXT is not UTF-8")
     settings, built = _load(config)
     record = scanning.filled(orjson.dumps({"text": text, "audience": {"kind": audience}}), 1)
     event = SourceMapping.compile({}, settings.limits).decode(record)
@@ -357,7 +372,11 @@ def replay(config: Path | None, reason: str | None, dry_run: bool) -> None:
         task = progress.add_task("replaying", total=None)
         outcome = asyncio.run(
             screen_again(
-                settings, built, reason, dry_run=dry_run, advance=lambda n: progress.advance(task, n)
+                settings,
+                built,
+                reason,
+                dry_run=dry_run,
+                advance=lambda n: progress.advance(task, n),
             )
         )
     click.echo(orjson.dumps(outcome).decode())
@@ -365,7 +384,7 @@ def replay(config: Path | None, reason: str | None, dry_run: bool) -> None:
         sys.exit(EXIT_REJECTED)
 
 
-def _letters(settings: Settings, reason: str | None) -> Any:
+def _letters(settings: Settings, reason: str | None) -> AsyncIterator[dead_letters.DeadLetter]:
     return dead_letters.read(settings.kafka, settings.topics.dead_letters, reason)
 
 
@@ -422,7 +441,9 @@ def check(config: Path | None) -> None:
     settings, built = _load(config)
     click.echo(f"{path or 'built-in defaults'}: sound")
     click.echo(f"  configuration  {built.configuration}")
-    click.echo(f"  brokers        {settings.kafka.bootstrap_servers} (group {settings.kafka.group})")
+    click.echo(
+        f"  brokers        {settings.kafka.bootstrap_servers} (group {settings.kafka.group})"
+    )
     for topic, source in settings.sources.items():
         shape = f"{len(source.fields)} fields mapped" if source.fields else "canonical events"
         click.echo(f"  source         {topic}: {shape}")
@@ -430,8 +451,12 @@ def check(config: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--seconds", type=click.FloatRange(min=1), help="Stop after so long. Default: at Ctrl-C.")
-@click.option("--rate", type=click.FloatRange(min=1, max=5000), default=50.0, help="Messages a second.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), help="Stop after so long. Default: at Ctrl-C."
+)
+@click.option(
+    "--rate", type=click.FloatRange(min=1, max=5000), default=50.0, help="Messages a second."
+)
 @click.option("--seed", type=int, default=7, help="The same seed writes the same messages.")
 def demo(seconds: float | None, rate: float, seed: int) -> None:
     """Watch it work: an embedded broker, a worker, simulated traffic, escalations as they come.

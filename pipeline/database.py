@@ -1,7 +1,7 @@
-"""The pattern database: what all detectors look for, compiled into one automaton and scanned once a batch.
+"""The pattern database: what all detectors look for, in one automaton that is scanned once a batch.
 
-Hyperscan finds, in one pass over a batch's bytes, which patterns *may* be in which text; it gets a wider
-form of each expression (`pipeline.prefilter`), so look-around and Unicode classes are allowed and only widen the
+Hyperscan finds, in one pass over a batch's bytes, which patterns *may* be in which text; it gets a wider form
+of each expression (`pipeline.prefilter`), so look-around and Unicode classes are allowed and only widen the
 hit. Each hit is then confirmed on its own text with `regex`, which gives exact spans and Unicode semantics.
 Clean texts cost nothing after the pass.
 """
@@ -11,6 +11,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
@@ -28,13 +29,10 @@ EXPRESSION_SECONDS: Final = 0.05
 MATCHES_PER_PATTERN: Final = 32
 """More repeats of one pattern in one text add work and no evidence."""
 
-# For an expression that has no wider form over bytes, Hyperscan's own approximation: right, but larger.
-_APPROXIMATE: Final = (
-    hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP | hyperscan.HS_FLAG_PREFILTER
-)
 _MAGIC: Final = b"penjaga-patterns-1\n"
 
-_Source = tuple[bytes, int]
+_Source = tuple[int, bytes]
+"""What the automaton looks for, under its pattern's index."""
 
 
 class PatternError(ValueError):
@@ -59,10 +57,13 @@ class PatternDatabase:
         """
         self._patterns = tuple(patterns)
         self._expressions = [_compiled(pattern) for pattern in patterns]
-        sources = [_source(e) for e in (*(p.expression for p in patterns), *DISGUISES)]
+        expressions = (*(p.expression for p in patterns), *DISGUISES)
+        forms = [_wider(expression) for expression in expressions]
+        sources = [(index, form) for index, form in enumerate(forms) if form is not None]
+        self._everywhere = [index for index, form in enumerate(forms) if form is None]
         self._first_disguise = len(patterns)
-        self.digest = _digest(sources)
-        self._database = _load(sources, self.digest, cache)
+        self.digest = _digest(expressions, sources)
+        self._database = _load(sources, self._patterns, self.digest, cache)
 
     def scan(self, texts: Sequence[Folded]) -> dict[int, Hits]:
         """Return what is in each text, by its position; texts in which nothing is are left out."""
@@ -73,18 +74,22 @@ class PatternDatabase:
                 hits[position].append((pattern, "folded"))
             else:
                 disguised.append(position)
+        for position in range(len(texts) if self._everywhere else 0):
+            hits[position].extend((pattern, "folded") for pattern in self._everywhere)
         squeezed = [(p, s) for p in sorted(set(disguised)) if (s := texts[p].squeezed) is not None]
         for index, pattern in self._pass([text for _, text in squeezed]):
             if pattern < self._first_disguise:
                 hits[squeezed[index][0]].append((pattern, "squeezed"))
+        for position, _ in squeezed if self._everywhere else ():
+            hits[position].extend((pattern, "squeezed") for pattern in self._everywhere)
         confirmed = ((p, self._confirm(texts[p], found)) for p, found in sorted(hits.items()))
         return {p: found for p, found in confirmed if found.matches or found.overruns}
 
     def _pass(self, texts: Sequence[str]) -> Iterable[tuple[int, int]]:
-        """Scan all texts as one buffer; yield each (text, pattern) that may match, once.
+        r"""Scan all texts as one buffer; yield each (text, pattern) that may match, once.
 
         Folded text has no newline, so one between texts keeps them apart; a match that runs across it
-        (`\\s` and negated classes can) is no match of either text and falls at confirmation.
+        (`\s` and negated classes can) is no match of either text and falls at confirmation.
         """
         if not texts:
             return ()
@@ -123,7 +128,8 @@ class PatternDatabase:
                         match = Match(self._patterns[index], start, end, view, groups)
                         matches.append((index, match))
             except TimeoutError:
-                overruns.append(index)
+                if index not in overruns:
+                    overruns.append(index)
         matches.sort(key=lambda item: (item[1].start, item[1].end, item[0]))
         return Hits(tuple(matches), tuple(overruns))
 
@@ -134,63 +140,68 @@ def _compiled(pattern: Pattern) -> "regex.Pattern[str]":
     except regex.error as error:
         raise PatternError(f"pattern `{pattern.id}` is not a regular expression: {error}") from None
     if expression.search("") is not None:
-        raise PatternError(f"pattern `{pattern.id}` matches the empty text: it would hit every message")
+        raise PatternError(
+            f"pattern `{pattern.id}` matches the empty text: it would hit every message"
+        )
     return expression
 
 
-def _source(expression: str) -> _Source:
-    """Return what the automaton looks for, and the flags it is compiled with."""
+def _wider(expression: str) -> bytes | None:
     try:
-        return prefilter(expression), 0
+        return prefilter(expression)
     except UnsupportedError:
-        return expression.encode(), _APPROXIMATE
+        return None
 
 
-def _digest(sources: Sequence[_Source]) -> str:
+def _digest(expressions: Sequence[str], sources: Sequence[_Source]) -> str:
     content = hashlib.sha256(_MAGIC)
-    content.update(f"{hyperscan.__version__}\x00{platform.machine()}".encode())
-    for expression, flags in sources:
-        content.update(b"\x00%d\x00" % flags + expression)
+    content.update(f"{version('hyperscan')}\x00{platform.machine()}".encode())
+    for expression in expressions:
+        content.update(b"\x00" + expression.encode())
+    for index, form in sources:
+        content.update(b"\x00%d\x00" % index + form)
     return content.hexdigest()
 
 
-def _load(sources: Sequence[_Source], digest: str, cache: Path | None) -> hyperscan.Database:
+def _load(
+    sources: Sequence[_Source], patterns: Sequence[Pattern], digest: str, cache: Path | None
+) -> hyperscan.Database:
     path = cache / f"patterns-{digest[:32]}.hsdb" if cache else None
     if path is not None:
-        database = _read(path)
+        database = _read(path, digest)
         if database is not None:
             return database
     try:
         database = _compile(sources)
     except hyperscan.error as error:
-        raise PatternError(_blame(sources, error)) from None
+        raise PatternError(_blame(sources, patterns, error)) from None
     if path is not None:
-        _write(path, hyperscan.dumpb(database))
+        _write(path, digest, hyperscan.dumpb(database))
     return database
 
 
 def _compile(sources: Sequence[_Source]) -> hyperscan.Database:
     database = hyperscan.Database()
     database.compile(
-        expressions=[expression for expression, _ in sources],
-        ids=list(range(len(sources))),
+        expressions=[form for _, form in sources],
+        ids=[index for index, _ in sources],
         elements=len(sources),
-        flags=[flags for _, flags in sources],
+        flags=0,
     )
     return database
 
 
-def _blame(sources: Sequence[_Source], error: Exception) -> str:
-    """Name the expression that does not compile alone; the library's message names none."""
+def _blame(sources: Sequence[_Source], patterns: Sequence[Pattern], error: Exception) -> str:
+    """Name the pattern that does not compile alone; the library's message names none."""
     for source in sources:
         try:
             _compile([source])
         except hyperscan.error as alone:
-            return f"expression {source[0].decode(errors='replace')!r} cannot be compiled: {alone}"
+            return f"pattern `{patterns[source[0]].id}` cannot be compiled: {alone}"
     return f"the patterns cannot be compiled together: {error}"
 
 
-def _read(path: Path) -> hyperscan.Database | None:
+def _read(path: Path, digest: str) -> hyperscan.Database | None:
     """Load a cached database; anything but an intact one of this machine's kind counts as absent."""
     try:
         content = path.read_bytes()
@@ -198,7 +209,7 @@ def _read(path: Path) -> hyperscan.Database | None:
         return None
     head = len(_MAGIC) + hashlib.sha256().digest_size
     body = content[head:]
-    if content[:head] != _MAGIC + hashlib.sha256(body).digest():
+    if content[:head] != _head(digest, body):
         return None
     try:
         database = hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
@@ -208,12 +219,17 @@ def _read(path: Path) -> hyperscan.Database | None:
     return database
 
 
-def _write(path: Path, body: bytes) -> None:
+def _write(path: Path, digest: str, body: bytes) -> None:
     """Write the cache whole or not at all; a worker without a writable cache only starts slower."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(_MAGIC + hashlib.sha256(body).digest() + body)
+        part.write_bytes(_head(digest, body) + body)
         part.replace(path)
     except OSError:
         return
+
+
+def _head(digest: str, body: bytes) -> bytes:
+    """Tie a cached database to the patterns it was compiled from, whatever its file is called."""
+    return _MAGIC + hashlib.sha256(digest.encode() + body).digest()

@@ -73,7 +73,7 @@ async def _until_now(consumer: Any, topic: str, kafka: Kafka) -> AsyncIterator[D
 
 
 def _letter(message: Any) -> DeadLetter:
-    own = {name: value for name, value in message.headers if name.startswith(_OWN_HEADERS)}
+    own: dict[str, bytes] = {n: v for n, v in message.headers if n.startswith(_OWN_HEADERS)}
 
     def text(name: str) -> str:
         return own.get(f"{_OWN_HEADERS}{name}", b"").decode("utf-8", "replace")

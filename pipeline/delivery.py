@@ -148,10 +148,9 @@ class Delivery:
 
     async def partitions(self, topic: str) -> frozenset[int]:
         """Return the topic's partitions, none if it does not exist."""
-        assert self._producer is not None
         try:
             async with asyncio.timeout(_METADATA_SECONDS):
-                return frozenset(await self._producer.partitions_for(topic))
+                return frozenset(await self._connected().partitions_for(topic))
         except (KafkaError, TimeoutError):
             return frozenset()
 
@@ -176,17 +175,23 @@ class Delivery:
                 f"{len(writes)} writes were not confirmed within {self._kafka.delivery_seconds:g} s"
             ) from None
         except KafkaError as error:
-            raise DeliveryFailedError(f"the broker refused a write: {type(error).__name__}") from error
+            raise DeliveryFailedError(
+                f"the broker refused a write: {type(error).__name__}"
+            ) from error
         return Delivered(topics, reduced)
+
+    def _connected(self) -> aiokafka.AIOKafkaProducer:
+        if self._producer is None:
+            raise RuntimeError("deliver before start, or after stop")
+        return self._producer
 
     async def _send(self, writes: Sequence[Write], topics: dict[str, int]) -> list[Write]:
         """Send all and await all; return those refused as too large."""
-        assert self._producer is not None
         sent = []
         refused = []
         for write in writes:
             try:
-                future = await self._producer.send(
+                future = await self._connected().send(
                     write.topic, write.value, write.key, headers=list(write.headers)
                 )
             except MessageSizeTooLargeError:
@@ -214,6 +219,6 @@ class Delivery:
                 return
             for_topic = for_topic.fallback
         raise DeliveryFailedError(
-            f"topic {write.topic} refuses a record of {len(write.value or b'')} bytes as too large and there is "
-            "no smaller form; raise its max.message.bytes to at least that of the source topic"
+            f"topic {write.topic} refuses a record of {len(write.value or b'')} bytes as too large and "
+            "there is no smaller form; raise its max.message.bytes to at least that of the source topic"
         )

@@ -94,7 +94,9 @@ class Tally:
         }
 
 
-def demonstrate(settings: Settings, line: Line, *, seconds: float | None, rate: float, seed: int) -> int:
+def demonstrate(
+    settings: Settings, line: Line, *, seconds: float | None, rate: float, seed: int
+) -> int:
     """Run the demo; returns its exit status: 0 if escalations were seen and none was lost."""
     console = Console()
     try:
@@ -146,7 +148,9 @@ class _Demo:
         return 0
 
     @contextlib.asynccontextmanager
-    async def _tasks(self, console: Console, rate: float) -> AsyncIterator[list[asyncio.Task[None]]]:
+    async def _tasks(
+        self, console: Console, rate: float
+    ) -> AsyncIterator[list[asyncio.Task[None]]]:
         """Run the worker, the traffic, the reader and the display; stop them all at the end."""
         producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self._servers)
         await producer.start()
@@ -196,7 +200,11 @@ class _Demo:
                 )
             self._status = "running"
             status = await self._worker.wait()
-            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+            how = (
+                f"killed by {signal.Signals(-status).name}"
+                if status < 0
+                else f"ended with {status}"
+            )
             self._status = f"worker {how}; starting it again"
             self._tally.restarts += 1
             await asyncio.sleep(RESTART_SECONDS)
@@ -265,7 +273,9 @@ class _Demo:
             f"delay p50 {tally.delay(0.5) * 1000:.0f} ms, p99 {tally.delay(0.99) * 1000:.0f} ms",
             f"restarts {tally.restarts}",
         )
-        rows = Table("action", "label", "score", "evidence", box=None, header_style="dim", width=width)
+        rows = Table(
+            "action", "label", "score", "evidence", box=None, header_style="dim", width=width
+        )
         for verdict in tally.latest:
             rows.add_row(
                 Text(verdict.action, STYLES[verdict.action]),

@@ -63,22 +63,25 @@ def _matches(folded: Folded, line: Line) -> list[RenderableType]:
     table = Table("pattern", "view", "at", "in the original", box=None, header_style="dim")
     for _, match in hits.matches:
         words = highlighted(folded.original[match.start : match.end], ())
-        table.add_row(match.pattern.id, match.view, f"{match.start}-{match.end}", words)
+        table.add_row(Text(match.pattern.id), match.view, f"{match.start}-{match.end}", words)
     return [Text("Matches", "bold"), table]
 
 
 def _arithmetic(finding: Finding, text: str) -> list[RenderableType]:
-    head = Text.assemble((finding.label, "bold"), f"  {finding.detector} {finding.version}: {finding.reason}")
+    head = Text.assemble(
+        (finding.label, "bold"), f"  {finding.detector} {finding.version}: {finding.reason}"
+    )
     table = Table.grid(padding=(0, 2))
     for evidence in finding.evidence:
         words = text[evidence.start : evidence.end]
-        table.add_row(f"{evidence.weight:+.2f}", evidence.term, highlighted(words, ()))
+        table.add_row(f"{evidence.weight:+.2f}", Text(evidence.term), highlighted(words, ()))
     total = sum(evidence.weight for evidence in finding.evidence)
-    cut = "" if abs(total - finding.score) < 0.0001 else f"  ({total:.2f}, cut to 0..1)"
+    cut = "" if round(total, 4) == finding.score else f"  ({total:.2f}, cut to 0..1)"
     table.add_row("-----")
     table.add_row(f"{finding.score:5.2f}", f"score{cut}")
     if finding.attributes:
-        table.add_row("", ", ".join(f"{k}: {v}" for k, v in sorted(finding.attributes.items())))
+        said = ", ".join(f"{k}: {v}" for k, v in sorted(finding.attributes.items()))
+        table.add_row("", highlighted(said, ()))
     return [head, table]
 
 

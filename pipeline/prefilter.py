@@ -6,14 +6,19 @@ outside ASCII counts as a member of any class that could hold one, counted repea
 upper bound, and zero-width assertions fall away. What matched before still matches.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import regex
 
-_REPEAT: Final = regex.compile(r"(?:\*|\+|\?|\{(?P<low>\d*)(?P<comma>,?)(?P<high>\d*)\})[?+]?")
+_REPEAT: Final = regex.compile(
+    r"(?P<times>[*+?]|\{(?P<low>\d+)(?:,(?P<high>\d*))?\}|\{,(?P<most>\d*)\})[?+]?"
+)
 _CLASS: Final = regex.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", regex.DOTALL)
-_SET_ESCAPE: Final = regex.compile(r"\\(?:[pP](?:\{[^}]*\}|\w)|[wWdDsSX])")
+_SET_ESCAPE: Final = regex.compile(r"\\(?:[pP](?:\{[^}]*\}|\w)|[wWdDsS])")
+# A named set or an escaped letter: it may stand for more than the ASCII it is written in.
+_OPEN_CLASS: Final = regex.compile(r"\[:|\\\w")
 _CODE_ESCAPE: Final = regex.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
 _ZERO_WIDTH: Final = regex.compile(r"\\[bBAZmMG]|\^|\$")
 _ASSERTION: Final = regex.compile(r"\(\?<?[=!]")
@@ -27,22 +32,25 @@ class UnsupportedError(ValueError):
 
 
 def prefilter(expression: str) -> bytes:
-    """Return an expression over UTF-8 bytes that finds every text `expression` matches, in Hyperscan's syntax.
+    """Return an expression over UTF-8 bytes, for Hyperscan, that finds every text `expression` matches.
 
     Raises:
-        UnsupportedError: for back-references, inline flags, recursion, and what else is not plain.
+        UnsupportedError: for back-references, inline flags, recursion, and what else is not plain; and where
+            nothing is left that a text must hold.
     """
     out: list[bytes] = []
     at = 0
     while at < len(expression):
         token, at = _token(expression, at)
-        if token is None:
-            continue
         repeat = _REPEAT.match(expression, at)
         if repeat:
             at = repeat.end()
-        out.append(token(repeat))
-    return b"".join(out)
+        if token is not None:
+            out.append(token(repeat))
+    wider = b"".join(out)
+    if re.search(wider, b"") is not None:
+        raise UnsupportedError(expression)
+    return wider
 
 
 _Token = Callable[["regex.Match[str] | None"], bytes]
@@ -78,13 +86,15 @@ def _literal(expression: str, at: int) -> tuple[_Token, int]:
     char, end = expression[at], at + 1
     if char == "\\":
         if found := _CODE_ESCAPE.match(expression, at):
-            char, end = chr(int(found[0][2:], 16)), found.end()
+            char, end = chr(int(found[0][2:], base=16)), found.end()
         else:
             char, end = expression[at + 1], at + 2
             if char in _CONTROLS:
                 char = _CONTROLS[char]
             elif char.isalnum():
                 raise UnsupportedError(expression)
+    elif char == "{":  # what is no repeat may be a fuzzy match, such as `{e<=1}`
+        raise UnsupportedError(expression)
     body = b"".join(rb"\x%02x" % byte for byte in char.encode())
     if len(char.encode()) > 1:
         body = b"(?:" + body + b")"
@@ -95,28 +105,36 @@ def _class(source: str) -> _Token:
     """Write a class as the ASCII it holds, plus any byte beyond ASCII unless it plainly holds none."""
     member = regex.compile(source)
     held = b"".join(rb"\x%02x" % ord(c) for c in _ASCII if member.fullmatch(c))
-    is_ascii = source.startswith("[") and not source.startswith("[^") and (
-        source.isascii() and not _SET_ESCAPE.search(source) and not _CODE_ESCAPE.search(source)
+    is_ascii = (
+        source.startswith("[")
+        and not source.startswith("[^")
+        and source.isascii()
+        and not _OPEN_CLASS.search(source)
     )
+    if is_ascii and not held:  # a newline, which no folded text has
+        raise UnsupportedError(source)
     if is_ascii:
         return lambda repeat: b"[" + held + b"]" + _plain(repeat)
     return lambda repeat: b"[" + held + rb"\x80-\xff]" + _widened(repeat)
 
 
 def _plain(repeat: "regex.Match[str] | None") -> bytes:
-    return repeat[0].rstrip("?+").encode() if repeat and len(repeat[0]) > 1 else (
-        repeat[0].encode() if repeat else b""
-    )
+    """Write a repeat as Hyperscan reads it: not lazy, not possessive, with its lower bound."""
+    if repeat is None:
+        return b""
+    if repeat["most"] is not None:
+        return b"{0,%s}" % repeat["most"].encode()
+    return repeat["times"].encode()
 
 
 def _widened(repeat: "regex.Match[str] | None") -> bytes:
-    """A character is up to four bytes, so upper bounds go and a single one may be four."""
+    """Drop upper bounds and let a single one be four: a character is up to four bytes."""
     if repeat is None:
         return b"{1,4}"
-    if repeat[0][0] == "?":
+    if repeat["times"] == "?":
         return b"{0,4}"
-    if repeat[0][0] in "*+":
-        return repeat[0][:1].encode()
+    if repeat["times"] in "*+":
+        return repeat["times"].encode()
     low = int(repeat["low"] or 0)
     return {0: b"*", 1: b"+"}.get(low, b"{%d,}" % low)
 

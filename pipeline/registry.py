@@ -75,7 +75,9 @@ def _load(entry: EntryPoint) -> Registered:
     except Exception as error:
         raise RegistryError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(detector, Detector):
-        raise RegistryError(f"{where} is no detector: expected name, version, labels, patterns, scan")
+        raise RegistryError(
+            f"{where} is no detector: expected name, version, labels, patterns, scan"
+        )
     if detector.name != entry.name:
         raise RegistryError(f"{where} calls itself `{detector.name}`: the two names must agree")
     if not all(isinstance(pattern, Pattern) for pattern in detector.patterns):

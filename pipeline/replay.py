@@ -56,7 +56,9 @@ async def replay(
                     screening,
                     events=tuple(screening.events[p] for p in read),
                     verdicts={
-                        n: screening.verdicts[p] for n, p in enumerate(read) if p in screening.verdicts
+                        n: screening.verdicts[p]
+                        for n, p in enumerate(read)
+                        if p in screening.verdicts
                     },
                 )
                 await delivery.deliver(writes([records[p] for p in read], kept, settings.topics))

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from threading import Thread
@@ -46,13 +45,19 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
         sys.exit(EXIT_UNREACHABLE)
     app = build(settings, line, Metrics())
     # Its banner and cursor codes are for a terminal that a worker does not have.
-    nowhere = Path(os.devnull).open("w", encoding="utf-8")
-    worker = faust.Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
-    # Ours is configured already; Faust's would replace it.
-    worker._setup_logging = lambda: None
-    sys.exit(worker.execute_from_commandline())
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        worker = _Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
+        sys.exit(worker.execute_from_commandline())
+
+
+class _Worker(faust.Worker):
+    """Faust's worker with the logging it finds."""
+
+    def _setup_logging(self) -> None:
+        """Leave logging as `pipeline.logs` configured it; Faust would replace it."""
 
 
 def _stop_with_parent() -> None:
     sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    # At once: a broker that the parent ran is gone too, and a clean stop would wait for it.
+    os._exit(0)

@@ -13,6 +13,7 @@ from pipeline.line import Line
 from pipeline.policy import scores, strongest
 from pipeline.screen import Screening, screen
 from schemas import Action, Event, Finding, Reason, Rejected
+from schemas.record import Parsed, parsed
 from schemas.source import Limits, SourceMapping
 
 BATCH_LINES: Final = 500
@@ -117,10 +118,9 @@ def csv_rows(stream: BinaryIO, text_column: str) -> Iterator[Input]:
 
 def filled(raw: bytes, number: int) -> bytes:
     """Put an id from the line number, and neutral values for the rest, into a JSON object without them."""
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw
+    value = parsed(raw, Limits())
+    if isinstance(value, Parsed):  # a byte order mark, or half an emoji
+        value = value.value
     if not isinstance(value, dict):
         return raw
     return orjson.dumps(_neutral(number) | value)

@@ -44,12 +44,7 @@ def screen(
     events = tuple(mapping.decode(record) for record in records)
     positions = [p for p, event in enumerate(events) if isinstance(event, Event)]
     readable = [event for event in events if isinstance(event, Event)]
-    findings = {positions[p]: found for p, found in chain.findings(readable).items()}
-    verdicts = {}
-    for position, found in findings.items():
-        event = events[position]
-        assert isinstance(event, Event)
-        decided = policy.decide(event, found)
-        if decided:
-            verdicts[position] = decided
-    return Screening(events, findings, verdicts)
+    found = chain.findings(readable)
+    findings = {positions[n]: found[n] for n in found}
+    decided = {positions[n]: policy.decide(readable[n], found[n]) for n in found}
+    return Screening(events, findings, {p: verdicts for p, verdicts in decided.items() if verdicts})

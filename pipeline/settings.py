@@ -1,7 +1,7 @@
 """Settings: `penjaga.toml`, then the environment, into one frozen value.
 
-Unknown keys are refused, and every error names the line (or the variable) and what was expected. Secrets never
-stand in the file: they come from the environment or from files, and are read when a connection is made.
+Unknown keys are refused, and every error names the line (or the variable) and what was expected. Secrets
+never stand in the file: they come from the environment or from files, and are read when a connection is made.
 """
 
 import os
@@ -29,11 +29,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class Kafka(_Section):
+class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How to reach the brokers. `KAFKA_BOOTSTRAP_SERVERS` is honoured too."""
 
     bootstrap_servers: Annotated[str, msgspec.Meta(min_length=1)] = "localhost:9092"
@@ -52,7 +48,7 @@ class Kafka(_Section):
     session_seconds: Annotated[float, msgspec.Meta(ge=6)] = 10.0
     """How long a worker that fell silent keeps its partitions from the others."""
     instance: str = ""
-    """A name that stays this worker's over restarts (static membership): it takes its partitions back at once."""
+    """A name that stays over restarts (static membership): the worker takes its partitions back at once."""
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Build the TLS context the protocol calls for.
@@ -79,7 +75,7 @@ class Kafka(_Section):
         return Path(self.sasl_password_file).read_text(encoding="utf-8").strip()
 
 
-class Topics(_Section):
+class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where verdicts and rejected records go."""
 
     escalations: str = "penjaga.escalations"
@@ -87,7 +83,7 @@ class Topics(_Section):
     dead_letters: str = "penjaga.dead-letters"
 
 
-class Screening(_Section):
+class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How records are taken from the stream."""
 
     batch_records: Count = 500
@@ -97,28 +93,28 @@ class Screening(_Section):
     """So many rejected records of one source without a good one between them stop the worker."""
 
 
-class Web(_Section):
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Metrics and health. Loopback unless told otherwise."""
 
     host: str = "127.0.0.1"
     port: Port = 6066
 
 
-class Escalations(_Section):
+class Escalations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an escalation may carry."""
 
     excerpt_characters: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 280
     """The most of the original text that travels, around the evidence; 0 sends references only."""
 
 
-class Detectors(_Section):
+class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which detectors run: all that are installed, or those named; `without` takes some out."""
 
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
 
-class Source(_Section):
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A topic to read. `fields` maps its JSON to an event; without, it already is one."""
 
     fields: dict[str, str | FieldSource] = {}
@@ -133,7 +129,7 @@ def _default_policy() -> dict[str, Rule]:
     }
 
 
-class Settings(_Section):
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a worker is told. The defaults are those of `deploy/penjaga.toml`."""
 
     kafka: Kafka = Kafka()

@@ -62,5 +62,5 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def verdict_id(platform: str, event_id: str, label: str) -> str:
     """Derive a verdict's id: 32 hexadecimal digits, the same for every redelivery of the event."""
-    parts = "\x00".join((platform, event_id, label)).encode("utf-8", "surrogatepass")
+    parts = f"{platform}\x00{event_id}\x00{label}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(parts, digest_size=16, person=b"penjaga.verdict").hexdigest()

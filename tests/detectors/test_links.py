@@ -18,7 +18,7 @@ from detectors.links import find_links, parse_link
         ("my-shop.vercel.app", "my-shop.vercel.app", "my-shop.vercel.app"),
         ("http:/bit.do/Claim", "bit.do", "bit.do"),
         ("𝐞𝐯𝐢𝐥.𝐜𝐨𝐦/𝐚", "evil.com", "evil.com"),
-        ("http://xn--mybank-3ve.com/", "mаybank.com", "mаybank.com"),
+        ("http://xn--mybank-3nf.com/", "mаybank.com", "mаybank.com"),
     ],
 )
 def test_finds_links_as_people_write_them(text: str, host: str, domain: str) -> None:

@@ -23,6 +23,14 @@ from tests.e2e.brokers import Broker
 CANARY = "PENJAGA-CANARY-7f3a91c4"
 
 
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @dataclass
 class Site:
     """A configuration on disk, the broker it points at, and the workers started with it."""
@@ -35,18 +43,24 @@ class Site:
     dead_letters: str
     group: str
     extra: str = ""
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @classmethod
     def make(
-        cls, broker: Broker, folder: Path, unique: Callable[[str], str], extra: str = ""
+        cls,
+        broker: Broker,
+        folder: Path,
+        unique: Callable[[str], str],
+        extra: str = "",
+        escalation_bytes: int | None = None,
     ) -> "Site":
         """Name every topic for this test alone, create them, and write the configuration."""
         names = [unique(n) for n in ("events", "escalations", "shadow", "dead-letters", "group")]
         site = cls(broker, folder, *names, extra=extra)
         for topic in names[:4]:
-            broker.create_topic(topic)
+            narrow = escalation_bytes if topic == site.escalations else None
+            broker.create_topic(topic, {"max.message.bytes": str(narrow)} if narrow else None)
         site.config.write_text(
             f"""
 [kafka]
@@ -92,7 +106,9 @@ port = {site.port}
     def penjaga(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run another `penjaga` command with this configuration."""
         command = [sys.executable, "-m", "pipeline", *arguments, "--config", str(self.config)]
-        return subprocess.run(command, capture_output=True, timeout=120, env=clean_environment())
+        return subprocess.run(
+            command, capture_output=True, timeout=120, check=False, env=clean_environment()
+        )
 
     def metrics(self) -> dict[str, float]:
         """Read the worker's metrics, summed over their labels but for `reason`."""
@@ -134,13 +150,6 @@ def clean_environment() -> dict[str, str]:
         for k, v in os.environ.items()
         if (not k.startswith("PENJAGA_") or k in keep) and k != "KAFKA_BOOTSTRAP_SERVERS"
     }
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def event(number: int, text: str) -> bytes:

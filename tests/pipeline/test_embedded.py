@@ -26,7 +26,7 @@ def answers(bootstrap_servers: str) -> bool:
     host, _, port = bootstrap_servers.partition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1).close()
-    except ConnectionRefusedError:
+    except ConnectionError:  # Refused, or reset by a broker that is just ending.
         return False
     return True
 

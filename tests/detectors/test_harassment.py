@@ -1,0 +1,190 @@
+"""Harassment: abuse aimed at a person is found, rude words are not."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from detectors.contract import Detector
+from detectors.folding import fold
+from detectors.harassment import DOXXING_OR_THREAT, HARASSMENT, Harassment
+from detectors.lexicon import Lexicon, total
+from pipeline.chain import Chain
+from schemas import Actor, Audience, Event, Finding, Target
+
+CORPUS = Path(__file__).parents[1] / "corpus" / "harassment.jsonl"
+ROWS = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+POSITIVES = [row for row in ROWS if row["label"] != "benign"]
+NEGATIVES = [row for row in ROWS if row["label"] == "benign"]
+REVIEW = 0.6
+
+
+def _start(row: dict[str, str]) -> str:
+    return row["text"][:24]
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    """Return a chain with the detector alone."""
+    return Chain([Harassment()])
+
+
+def _event(text: str, *, target: str | None = None, reply: str | None = None) -> Event:
+    return Event(
+        id="e1",
+        platform="test",
+        kind="comment",
+        occurred_at=datetime(2025, 1, 1, tzinfo=UTC),
+        text=text,
+        actor=Actor(id="a"),
+        audience=Audience(kind="public"),
+        target=Target(id=target) if target else None,
+        in_reply_to=reply,
+    )
+
+
+def _findings(chain: Chain, event: Event) -> dict[str, Finding]:
+    return {finding.label: finding for finding in chain.findings([event]).get(0, ())}
+
+
+def _score(chain: Chain, event: Event, label: str) -> float:
+    finding = _findings(chain, event).get(label)
+    return finding.score if finding else 0.0
+
+
+def test_the_corpus_is_large_enough() -> None:
+    """Each language has at least 12 positives over both labels and 20 hard negatives."""
+    counts = Counter((row["language"], row["label"] == "benign") for row in ROWS)
+
+    for language in ("ms", "id", "en", "zh", "ta"):
+        assert counts[language, False] >= 12
+        assert counts[language, True] >= 20
+
+
+@pytest.mark.parametrize("row", POSITIVES, ids=_start)
+def test_combinations_reach_review(chain: Chain, row: dict[str, str]) -> None:
+    """Two kinds of abuse, or a threat with its means, reach review. Written with the lexicon."""
+    assert _score(chain, _event(row["text"]), row["label"]) >= REVIEW
+
+
+@pytest.mark.parametrize("row", NEGATIVES, ids=_start)
+def test_hard_negatives_stay_below_review(chain: Chain, row: dict[str, str]) -> None:
+    """Swearing at things or oneself, banter, quotation and comfort are not reported."""
+    found = _findings(chain, _event(row["text"]))
+
+    assert max((f.score for f in found.values()), default=0.0) < REVIEW
+
+
+@pytest.mark.parametrize(
+    "text", ["this printer is stupid", "I'm such an idiot", "bodohnya aku", "我真笨蛋"]
+)
+def test_words_aimed_at_nobody_are_silent(chain: Chain, text: str) -> None:
+    """An insult without anybody it is aimed at gives no finding at all."""
+    assert _findings(chain, _event(text)) == {}
+
+
+def test_a_bare_insult_counts_only_where_someone_is_meant(chain: Chain) -> None:
+    """A target, a mention or a reply makes a bare insult a weak finding, never a review."""
+    assert _score(chain, _event("idiot"), HARASSMENT) == 0.0
+    assert _score(chain, _event("idiot", target="b"), HARASSMENT) == 0.3
+    assert _score(chain, _event("@ali_90 idiot"), HARASSMENT) == 0.25
+    assert _score(chain, _event("idiot", reply="m1"), HARASSMENT) == 0.25
+
+
+def test_one_insult_stays_below_review_with_a_target(chain: Chain) -> None:
+    """A single aimed insult is left to the memory over targets."""
+    assert _score(chain, _event("you worthless trash", target="b"), HARASSMENT) == 0.55
+
+
+def test_urging_suicide_is_enough_alone(chain: Chain) -> None:
+    """Urging someone to kill themselves reaches review without anything else; comfort does not."""
+    assert _score(chain, _event("go kill yourself"), HARASSMENT) >= REVIEW
+    assert _score(chain, _event("we are here for you, please talk to someone"), HARASSMENT) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "is_reviewed"),
+    [
+        ("here is his ic number 900101-14-5566", True),
+        ("ni no ic budak ni 900101145566", True),
+        ("900101-14-5566", False),
+        ("my ic is 900101-14-5566", False),
+        ("here is his ic number 901301-14-5566", False),
+        ("here is his ic number 900101-00-5566", False),
+        ("his number is 012-345 6789", False),
+    ],
+)
+def test_an_identity_number_counts_when_published_about_someone(
+    chain: Chain, text: str, *, is_reviewed: bool
+) -> None:
+    """A card number needs its shape (date, place code) and wording about another person."""
+    assert (_score(chain, _event(text), DOXXING_OR_THREAT) >= REVIEW) is is_reviewed
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("you're so stupid and nobody likes you", 0.7),
+        ("just kidding, you're so stupid and nobody likes you", 0.4),
+        ("she said you're so stupid and nobody likes you", 0.35),
+        ("you're so stupid and nobody likes you: please talk to a therapist", 0.3),
+    ],
+)
+def test_banter_quotation_and_comfort_count_against_it(
+    chain: Chain, text: str, score: float
+) -> None:
+    """What is said in jest, reported or answered with comfort weighs less."""
+    assert _score(chain, _event(text), HARASSMENT) == score
+
+
+def test_threats_and_insults_are_separate_findings(chain: Chain) -> None:
+    """A message may be both, each with its own evidence."""
+    found = _findings(
+        chain, _event("you're so stupid. i know where you live and i will beat you up")
+    )
+
+    assert set(found) == {HARASSMENT, DOXXING_OR_THREAT}
+    assert found[DOXXING_OR_THREAT].score == 0.8
+    assert found[DOXXING_OR_THREAT].reason == (
+        "a claim to know or wait at someone's place, a threat of violence"
+    )
+
+
+def test_sharing_alone_is_no_threat(chain: Chain) -> None:
+    """A call to share, a number or an address without a threat or somebody's data is silent."""
+    assert (
+        _findings(chain, _event("make this go viral! call 012-345 6789, Taman Indah 43000")) == {}
+    )
+
+
+def test_every_example_is_found_inside_a_long_text() -> None:
+    """No example gets lost in the pattern database when text stands around it."""
+    database = Chain([Harassment()]).database
+    checked = 0
+    for term in Lexicon.shipped("harassment").terms.values():
+        hits = database.scan([fold(f"{'lorem ipsum ' * 6}{term.fires[0]}{' dolor sit amet' * 6}")])
+        checked += 1
+
+        assert term.id in {m.pattern.id for h in hits.values() for _, m in h.matches}
+
+    assert checked > 90
+
+
+def test_the_score_can_be_added_up_again(chain: Chain) -> None:
+    """The evidence of every finding sums to its score, and every span lies in the text."""
+    added = 0
+    for row in ROWS:
+        for finding in _findings(chain, _event(row["text"], target="b")).values():
+            added += 1
+
+            assert finding.score == total(finding.evidence)
+            assert 0 <= finding.start < finding.end <= len(row["text"])
+
+    assert added > 70
+
+
+def test_it_is_a_detector() -> None:
+    """It fulfils the contract that plugins are checked against."""
+    assert isinstance(Harassment(), Detector)

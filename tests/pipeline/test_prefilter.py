@@ -1,0 +1,236 @@
+"""Prefilters: what an expression finds, its wider form finds."""
+
+import json
+from pathlib import Path
+
+import pytest
+import regex
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from detectors.contract import Pattern
+from detectors.folding import fold
+from detectors.lexicon import Lexicon
+from pipeline.database import PatternDatabase
+from pipeline.line import Line
+from pipeline.prefilter import UnsupportedError, prefilter
+
+FAMILIES = ("fraud", "gambling", "grooming", "harassment")
+CORPUS = Path(__file__).parents[1] / "corpus"
+
+# Letters and signs that folding leaves alone, so that an expression and a text mean the same.
+CHARACTERS = "abxz059_ -./:+@$!ß中文字காமணிகும்"
+UNITS = {
+    r"\w": "aக中5_",
+    r"\W": " -!",
+    r"\d": "05",
+    r"\D": "aக中 ",
+    r"\s": " ",
+    r"\S": "aக中-",
+    r"\p{L}": "aக中ß",
+    r"\P{L}": "1 -",
+    r"\p{Han}": "中文",
+    r"\pL": "aக",
+    ".": "aக中 -",
+    "[a-c]": "abc",
+    "[a-z0-9_]": "az09_",
+    "[^a-c]": "zக中 1",
+    "[கம中]": "கம中",
+    r"[\u0b95-\u0ba9]": "கச",
+    r"[\w.-]": "aக.-",
+    r"[^\W\d]": "aக中",
+    "[[:alpha:]]": "aக中",
+    "[^[:digit:]]": "aக中",
+    r"[\d\s]": "5 ",
+    "[]a]": "a",
+    r"\x61": "a",
+    r"\u0b95": "க",
+}
+REPEATS = {
+    "*": (0, 1, 3),
+    "+": (1, 3),
+    "?": (0, 1),
+    "{2}": (2,),
+    "{1,3}": (1, 3),
+    "{0,2}": (0, 2),
+    "{,2}": (0, 1, 2),
+    "{2,}": (2, 4),
+    "{,}": (0, 2),
+}
+ZERO_WIDTH = (
+    r"\b", r"\B", "(?=[^z])", r"(?!z{2}\))", "(?<=.)", r"(?<![z\]])", "^", "$", r"\m", "(?=a)?", r"\b?"
+)  # fmt: skip
+
+Sample = tuple[str, str]
+"""An expression and a text that it is likely to find."""
+
+
+@st.composite
+def samples(draw: st.DrawFn, depth: int = 2) -> Sample:
+    """Draw a small expression with a text."""
+    parts: list[Sample] = []
+    for _ in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from("lluurrgaz" if depth else "llluur"))
+        if kind == "l":
+            char = draw(st.sampled_from(CHARACTERS))
+            parts.append((regex.escape(char, special_only=True), char))
+        elif kind == "u":
+            unit = draw(st.sampled_from(sorted(UNITS)))
+            parts.append((unit, draw(st.sampled_from(UNITS[unit]))))
+        elif kind == "z":
+            parts.append((draw(st.sampled_from(ZERO_WIDTH)), ""))
+        elif kind == "a":
+            first, other = draw(samples(depth - 1)), draw(samples(depth - 1))
+            one, two = draw(st.permutations([first[0], other[0]]))
+            parts.append((f"(?:{one}|{two})", first[1]))
+        else:
+            parts.append(draw(_repeated(depth)) if kind == "r" else draw(_grouped(depth)))
+    return "".join(e for e, _ in parts), "".join(t for _, t in parts)
+
+
+@st.composite
+def _repeated(draw: st.DrawFn, depth: int) -> Sample:
+    """Repeat a character, a class or a group: greedy, lazy or possessive."""
+    if depth and draw(st.booleans()):
+        body, text = draw(_grouped(depth))
+    elif draw(st.booleans()):
+        body = draw(st.sampled_from(sorted(UNITS)))
+        text = draw(st.sampled_from(UNITS[body]))
+    else:
+        text = draw(st.sampled_from(CHARACTERS))
+        body = regex.escape(text, special_only=True)
+    times = draw(st.sampled_from(sorted(REPEATS)))
+    mode = draw(st.sampled_from(["", "", "?", "+"]))
+    return body + times + mode, text * draw(st.sampled_from(REPEATS[times]))
+
+
+@st.composite
+def _grouped(draw: st.DrawFn, depth: int) -> Sample:
+    opening = draw(st.sampled_from(["(", "(?:", "(?P<g>", "(?>"]))
+    body, text = draw(samples(depth - 1))
+    return f"{opening}{body})", text
+
+
+def found(expression: str, text: str) -> bool:
+    """Tell whether the database finds an expression; what took too long counts as found."""
+    return bool(PatternDatabase([Pattern("p", expression)]).scan([fold(text)]))
+
+
+def test_a_wider_form_finds_what_the_expression_finds() -> None:
+    """Whatever `regex` finds in a text, Hyperscan finds with the prefilter, for random expressions."""
+    hits = plain = 0
+
+    @settings(max_examples=800)
+    @given(samples(), st.text(CHARACTERS, max_size=4), st.text(CHARACTERS, max_size=4))
+    def check(sample: Sample, before: str, after: str) -> None:
+        nonlocal hits, plain
+        expression, text = sample[0], before + sample[1] + after
+        assume(fold(text).text == text)
+        assume(regex.search(expression, "") is None)
+        try:
+            prefilter(expression)
+            plain += 1
+        except UnsupportedError:
+            pass
+        if regex.search(expression, text, timeout=1) is None:
+            return
+        hits += 1
+
+        assert found(expression, text)
+
+    check()
+
+    assert hits > 300
+    assert plain > 300
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("xa+?y", "xaay"),
+        ("xa??y", "xy"),
+        ("xa++y", "xaay"),
+        ("xa{,2}y", "xy"),
+        ("xa{,}y", "xaaay"),
+        ("[[:alpha:]]b", "கb"),
+        ("x(?=a)?b", "xb"),
+        (r"x\b?b", "xb"),
+        (r"(?:\b|x)y", "y"),
+        (r"(?:\b)+b", "b"),
+        (r"[^\W_]b", "中b"),
+        ("கா{2,3}", "காாா"),
+        ("中?z", "z"),
+        (r"[]a]b", "ab"),
+        (r"[a\]b]c", "bc"),
+    ],
+)
+def test_every_kind_of_token_has_a_wider_form(expression: str, text: str) -> None:
+    """Lazy, possessive and open repeats, named classes and repeated assertions are not narrowed."""
+    prefilter(expression)
+
+    assert regex.search(expression, text)
+    assert found(expression, text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (r"(a|க)\1z", "ககz"),
+        (r"(?P<n>a)(?P=n)z", "aaz"),
+        (r"(?i)க\w+Z", "காz"),
+        ("(?:foo){e<=1}z", "fxoz"),
+        ("(?|x(a)|y(b))z", "ybz"),
+        ("a{x}b", "a{x}b"),
+        (r"a(?#note)b", "ab"),
+        (r"\N{TAMIL LETTER KA}z", "கz"),
+        (r"\by?\b", "y"),
+        (r"x\Xy", "xay"),
+    ],
+)
+def test_what_has_no_wider_form_is_refused_here_and_found_all_the_same(
+    expression: str, text: str
+) -> None:
+    """Back-references, flags, fuzzy and conditional parts are tried on every text instead."""
+    with pytest.raises(UnsupportedError):
+        prefilter(expression)
+
+    assert regex.search(expression, text)
+    assert found(expression, text)
+    assert not found(expression, "nothing of the kind 1 2 3")
+
+
+def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
+    """On every example of every term, the database finds exactly the patterns that `regex` finds."""
+    lexicons = [Lexicon.shipped(family) for family in FAMILIES]
+    fires = [(term.id, x) for lexicon in lexicons for term in lexicon.terms.values() for x in term.fires]
+    texts = [text for _, text in fires]
+    for path in sorted(CORPUS.glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        texts += [json.loads(line)["text"] for line in lines]
+    folded = [fold(text) for text in texts]
+    patterns = [p for d in built.chain.detectors for p in d.patterns]
+    expressions = [regex.compile(p.expression) for p in patterns]
+
+    hits = built.chain.database.scan(folded)
+
+    seen: set[int] = set()
+    for position, one in enumerate(folded):
+        views = [one.text, one.squeezed or ""]
+        expected = {n for n, e in enumerate(expressions) if any(e.search(v) for v in views)}
+        actual = {n for n, _ in hits[position].matches} if position in hits else set()
+        assert expected == actual
+        seen |= actual
+    by_id = [{m.pattern.id for _, m in hits[n].matches} for n in range(len(fires))]
+    assert [] == [term for (term, _), ids in zip(fires, by_id, strict=True) if term not in ids]
+    assert len(fires) > 300
+    unseen = {patterns[n].id for n in range(len(patterns)) if n not in seen}
+    assert not unseen
+
+
+def test_shipped_patterns_all_have_a_wider_form(built: Line) -> None:
+    """None of ours has to be tried on every text, which would cost every message."""
+    patterns = [p for d in built.chain.detectors for p in d.patterns]
+
+    assert len(patterns) > 300
+    for pattern in patterns:
+        assert prefilter(pattern.expression)
