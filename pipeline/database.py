@@ -1,16 +1,16 @@
-"""The pattern database: what all detectors look for, in one automaton that is scanned once a batch.
+"""The pattern database: what all detectors look for, scanned once a batch.
 
-Hyperscan finds, in one pass over a batch's bytes, which patterns *may* be in which text; it gets a wider form
-of each expression (`pipeline.prefilter`), so look-around and Unicode classes are allowed and only widen the
-hit. Each hit is then confirmed on its own text with `regex`, which gives exact spans and Unicode semantics.
-Clean texts cost nothing after the pass.
+Hyperscan finds, in a pass over a batch's bytes, which patterns *may* be in which text. It is given strings of
+which each match must hold one (`pipeline.factors`) and, where an expression has none, a wider form of the
+expression (`pipeline.prefilter`). Each hit is then confirmed on its own text with `regex`, which gives exact
+spans and Unicode semantics. Clean texts cost nothing after the pass.
 """
 
 import hashlib
 import os
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
@@ -22,17 +22,20 @@ import regex
 
 from detectors.contract import Match, Pattern, View
 from detectors.folding import DISGUISES, Folded
-from pipeline.prefilter import UnsupportedError, prefilter
+from pipeline.factors import factors
+from pipeline.prefilter import UnsupportedError, escaped, prefilter
 
 EXPRESSION_SECONDS: Final = 0.05
 """The longest one expression may take on one text; longer, and the hit is given up and reported."""
 MATCHES_PER_PATTERN: Final = 32
 """More repeats of one pattern in one text add work and no evidence."""
 
+_Add = Callable[[tuple[int, int]], None]
+
 _MAGIC: Final = b"penjaga-patterns-1\n"
 
-_Source = tuple[int, bytes]
-"""What the automaton looks for, under its pattern's index."""
+_Source = tuple[bytes, tuple[int, ...]]
+"""What Hyperscan looks for, as an expression over bytes, and the patterns that it stands for."""
 
 
 class PatternError(ValueError):
@@ -58,12 +61,16 @@ class PatternDatabase:
         self._patterns = tuple(patterns)
         self._expressions = [_compiled(pattern) for pattern in patterns]
         expressions = (*(p.expression for p in patterns), *DISGUISES)
-        forms = [_wider(expression) for expression in expressions]
-        sources = [(index, form) for index, form in enumerate(forms) if form is not None]
-        self._everywhere = [index for index, form in enumerate(forms) if form is None]
+        literals, composed, self._everywhere = _sources(expressions)
         self._first_disguise = len(patterns)
-        self.digest = _digest(expressions, sources)
-        self._database = _load(sources, self._patterns, self.digest, cache)
+        self.digest = _digest(expressions, (*literals, *composed))
+        # Apart, because Hyperscan's matcher of literals is both faster and without the gap that
+        # `pipeline.factors` tells of; in one database it would share the other's machinery.
+        self._automata = [
+            (_load(sources, self._patterns, digest, cache), sources)
+            for sources in (literals, composed)
+            if sources and (digest := _digest(expressions, sources))
+        ]
 
     def scan(self, texts: Sequence[Folded]) -> dict[int, Hits]:
         """Return what is in each text, by its position; texts in which nothing is are left out."""
@@ -85,28 +92,32 @@ class PatternDatabase:
         confirmed = ((p, self._confirm(texts[p], found)) for p, found in sorted(hits.items()))
         return {p: found for p, found in confirmed if found.matches or found.overruns}
 
-    def _pass(self, texts: Sequence[str]) -> Iterable[tuple[int, int]]:
-        r"""Scan all texts as one buffer; yield each (text, pattern) that may match, once.
+    def _pass(self, texts: Sequence[str]) -> list[tuple[int, int]]:
+        r"""Scan all texts as one buffer; return each (text, pattern) that may match, in order.
 
         Folded text has no newline, so one between texts keeps them apart; a match that runs across it
         (`\s` and negated classes can) is no match of either text and falls at confirmation.
         """
         if not texts:
-            return ()
+            return []
         parts = [text.encode() for text in texts]
         ends = list(accumulate(len(part) + 1 for part in parts))
-        found: set[tuple[int, int]] = set()
-
-        def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            found.add((end, pattern))
-
-        self._database.scan(b"\n".join(parts), on_match)
+        buffer = b"\n".join(parts)
         hits: set[tuple[int, int]] = set()
-        position = 0
-        for end, pattern in sorted(found):
-            while ends[position] < end:
-                position += 1
-            hits.add((position, pattern))
+        for automaton, sources in self._automata:
+            found: set[tuple[int, int]] = set()
+
+            def on_match(
+                source: int, _start: int, end: int, *_: object, _seen: _Add = found.add
+            ) -> None:
+                _seen((end, source))
+
+            automaton.scan(buffer, on_match)
+            position = 0
+            for end, source in sorted(found):
+                while ends[position] < end:
+                    position += 1
+                hits.update((position, pattern) for pattern in sources[source][1])
         return sorted(hits)
 
     def _confirm(self, folded: Folded, found: Iterable[tuple[int, View]]) -> Hits:
@@ -146,11 +157,24 @@ def _compiled(pattern: Pattern) -> "regex.Pattern[str]":
     return expression
 
 
-def _wider(expression: str) -> bytes | None:
-    try:
-        return prefilter(expression)
-    except UnsupportedError:
-        return None
+def _sources(expressions: Sequence[str]) -> tuple[list[_Source], list[_Source], list[int]]:
+    """Return strings to look for, expressions to look for, and patterns to try on every text."""
+    strings: dict[bytes, list[int]] = {}
+    composed: list[_Source] = []
+    everywhere: list[int] = []
+    for index, expression in enumerate(expressions):
+        try:
+            wider = prefilter(expression)
+        except UnsupportedError:
+            everywhere.append(index)
+            continue
+        found = factors(wider)
+        if found is None:
+            composed.append((wider, (index,)))
+        for string in found or ():
+            strings.setdefault(string, []).append(index)
+    literals = [(escaped(string), tuple(strings[string])) for string in sorted(strings)]
+    return literals, composed, everywhere
 
 
 def _digest(expressions: Sequence[str], sources: Sequence[_Source]) -> str:
@@ -158,8 +182,8 @@ def _digest(expressions: Sequence[str], sources: Sequence[_Source]) -> str:
     content.update(f"{version('hyperscan')}\x00{platform.machine()}".encode())
     for expression in expressions:
         content.update(b"\x00" + expression.encode())
-    for index, form in sources:
-        content.update(b"\x00%d\x00" % index + form)
+    for form, owners in sources:
+        content.update(b"\x00%s\x00" % str(owners).encode() + form)
     return content.hexdigest()
 
 
@@ -183,8 +207,8 @@ def _load(
 def _compile(sources: Sequence[_Source]) -> hyperscan.Database:
     database = hyperscan.Database()
     database.compile(
-        expressions=[form for _, form in sources],
-        ids=[index for index, _ in sources],
+        expressions=[form for form, _ in sources],
+        ids=list(range(len(sources))),
         elements=len(sources),
         flags=0,
     )
@@ -197,7 +221,7 @@ def _blame(sources: Sequence[_Source], patterns: Sequence[Pattern], error: Excep
         try:
             _compile([source])
         except hyperscan.error as alone:
-            return f"pattern `{patterns[source[0]].id}` cannot be compiled: {alone}"
+            return f"pattern `{patterns[source[1][0]].id}` cannot be compiled: {alone}"
     return f"the patterns cannot be compiled together: {error}"
 
 

@@ -19,6 +19,7 @@ _CLASS: Final = regex.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", regex.
 _SET_ESCAPE: Final = regex.compile(r"\\(?:[pP](?:\{[^}]*\}|\w)|[wWdDsS])")
 # A named set or an escaped letter: it may stand for more than the ASCII it is written in.
 _OPEN_CLASS: Final = regex.compile(r"\[:|\\\w")
+_LISTED: Final = regex.compile(r"\[(?P<members>[^\\\[\]^&|~-]+)\]")
 _CODE_ESCAPE: Final = regex.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
 _ZERO_WIDTH: Final = regex.compile(r"\\[bBAZmMG]|\^|\$")
 _ASSERTION: Final = regex.compile(r"\(\?<?[=!]")
@@ -95,14 +96,23 @@ def _literal(expression: str, at: int) -> tuple[_Token, int]:
                 raise UnsupportedError(expression)
     elif char == "{":  # what is no repeat may be a fuzzy match, such as `{e<=1}`
         raise UnsupportedError(expression)
-    body = b"".join(rb"\x%02x" % byte for byte in char.encode())
+    body = escaped(char.encode())
     if len(char.encode()) > 1:
         body = b"(?:" + body + b")"
     return (lambda repeat: body + _plain(repeat)), end
 
 
+def escaped(string: bytes) -> bytes:
+    """Write bytes as an expression that matches just them."""
+    return b"".join(rb"\x%02x" % byte for byte in string)
+
+
 def _class(source: str) -> _Token:
     """Write a class as the ASCII it holds, plus any byte beyond ASCII unless it plainly holds none."""
+    if (listed := _LISTED.fullmatch(source)) and not source.isascii():
+        # `[預预]` is exact as alternatives, and exact strings make factors.
+        body = b"(?:" + b"|".join(escaped(char.encode()) for char in listed["members"]) + b")"
+        return lambda repeat: body + _plain(repeat)
     member = regex.compile(source)
     held = b"".join(rb"\x%02x" % ord(c) for c in _ASCII if member.fullmatch(c))
     is_ascii = (
