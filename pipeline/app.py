@@ -1,13 +1,15 @@
 """The worker: a Faust app that reads source topics and screens them.
 
-Faust acknowledges a message whose agent raised, and commits what was acknowledged, so nothing here may
-raise inside an agent: a batch that cannot be delivered ends the process, without a commit, and the next start
-reads it again. Records are taken without acknowledgement (`noack_take`) and acknowledged by hand once the
-broker has confirmed every write they caused.
+Faust acknowledges a message whose agent raised, was cancelled, or was skipped after a rebalance, and commits
+what was acknowledged. So source topics are declared without acknowledgements: nothing is committed but what
+`screen` commits itself, the offset behind the last record whose every write the broker has confirmed. And
+nothing raises inside an agent: a batch that cannot be delivered ends the process, and the next start reads it
+again.
 
 What looks at a subject over many messages will be a second agent beside `screen`, on a topic of its own.
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -48,6 +50,8 @@ class Health:
 
     def __init__(self) -> None:
         self.delivering_since: float | None = None
+        self.batch = asyncio.Lock()
+        self.is_stopping = False
         self.partitions: set[TP] = set()
 
     def stuck_seconds(self) -> float:
@@ -109,7 +113,10 @@ def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
         await _guarded(worker.delivery.start())
 
     async def disconnect(*_: Any, **__: Any) -> None:
-        await worker.delivery.stop()
+        # The batch in hand is delivered and committed whole; what comes after is left for the next start.
+        async with worker.health.batch:
+            worker.health.is_stopping = True
+            await worker.delivery.stop()
 
     app.task(connect)
     app.on_before_shutdown.connect(disconnect, weak=False)
@@ -142,44 +149,60 @@ async def _guarded(work: Any) -> Any:
 
 
 def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
-    channel = app.topic(topic, key_type=bytes, value_type=bytes)
+    channel = app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
     taking = worker.settings.screening
-    metrics, delivery, health = worker.metrics, worker.delivery, worker.health
+    metrics, health = worker.metrics, worker.health
     in_a_row = 0
 
-    async def screen_batch(events: list[Any]) -> bool:
-        """Screen and deliver; false when the worker is going down and the batch must be read again."""
+    async def screen_batch(messages: list[Any]) -> None:
         nonlocal in_a_row
-        if delivery.is_stopped:
-            return False
-        records = [_record(event.message) for event in events]
+        records = [_record(message) for message in messages]
         values = [record.value for record in records]
         with metrics.screen_seconds.labels(topic).time():
             screening = worker.line.screen(topic, values)
         in_a_row = _rejected_in_a_row(screening, in_a_row)
         if in_a_row >= taking.dead_letters_in_a_row:
-            last = records[-1]
-            raise DeliveryFailedError(
-                f"{in_a_row} records in a row were rejected, up to {topic}/{last.partition}/{last.offset}: "
-                "this looks like a changed format, not bad records. Check the [sources] mapping with "
-                "`penjaga config check`, or raise screening.dead_letters_in_a_row."
-            )
+            raise DeliveryFailedError(_storm(in_a_row, records[-1]))
         health.delivering_since = time.monotonic()
         with metrics.delivery_seconds.labels(topic).time():
-            delivered = await delivery.deliver(writes(records, screening, worker.settings.topics))
+            delivered = await worker.delivery.deliver(
+                writes(records, screening, worker.settings.topics)
+            )
         health.delivering_since = None
+        await _commit(app, messages)
         _count(metrics, topic, values, screening, delivered)
-        return True
 
     @app.agent(channel, name=f"screen-{topic}", concurrency=1)
     async def screen(stream: Any) -> AsyncIterator[None]:
         async for events in stream.noack_take(taking.batch_records, within=taking.batch_seconds):
-            delivered = await _guarded(screen_batch(list(events)))
-            for event in events:
-                # After a rebalance the record belongs to whoever reads it next.
-                if delivered and event.message.generation_id == app.consumer_generation_id:
-                    await stream.ack(event)
+            async with health.batch:
+                if not health.is_stopping:
+                    await _guarded(screen_batch([event.message for event in events]))
             yield None
+
+
+async def _commit(app: faust.App, messages: list[Any]) -> None:
+    """Commit behind the last of these records in each partition.
+
+    A record fetched before a rebalance belongs to whoever reads it next, so it is not committed here: it
+    comes again, and its writes with the same ids. A commit that fails costs no more than that either.
+    """
+    offsets: dict[TP, int] = {}
+    for message in messages:
+        if message.generation_id == app.consumer_generation_id:
+            offsets[message.tp] = max(message.offset + 1, offsets.get(message.tp, 0))
+    if offsets:
+        # Faust's public commit takes no offsets, only what was acknowledged.
+        consumer: Any = app.consumer
+        await consumer._commit(offsets)  # noqa: SLF001
+
+
+def _storm(count: int, last: Record) -> str:
+    return (
+        f"{count} records in a row were rejected, up to {last.topic}/{last.partition}/{last.offset}: this "
+        "looks like a changed format, not bad records. Check the [sources] mapping with "
+        "`penjaga config check`, or raise screening.dead_letters_in_a_row."
+    )
 
 
 def _record(message: Any) -> Record:

@@ -80,9 +80,6 @@ class Delivery:
         """Take the settings; nothing is opened before `start`."""
         self._kafka = kafka
         self._producer: aiokafka.AIOKafkaProducer | None = None
-        # A batch in hand is delivered whole before the producer goes.
-        self._delivering = asyncio.Lock()
-        self.is_stopped = False
 
     async def start(self) -> None:
         """Connect, with growing pauses between tries.
@@ -127,12 +124,10 @@ class Delivery:
                 return
 
     async def stop(self) -> None:
-        """Let the batch in hand finish, then disconnect; nothing is delivered after."""
-        async with self._delivering:
-            self.is_stopped = True
-            if self._producer is not None:
-                await self._producer.stop()
-                self._producer = None
+        """Flush and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -165,7 +160,7 @@ class Delivery:
         if not writes:
             return Delivered(topics, reduced)
         try:
-            async with asyncio.timeout(self._kafka.delivery_seconds), self._delivering:
+            async with asyncio.timeout(self._kafka.delivery_seconds):
                 refused = await self._send(writes, topics)
                 # A topic refuses a whole produce batch for one record, so each is tried again alone.
                 for write in refused:

@@ -13,7 +13,8 @@ class _Json(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            # A file name may hold bytes that are no text; a line that cannot be written is printed raw.
+            "message": record.getMessage().encode(errors="backslashreplace").decode(),
         }
         if record.exc_info and record.exc_info[0]:
             # The traceback's places, never its message: an exception may quote the value it choked on.

@@ -19,6 +19,13 @@ def needs_kafka(unavailable: Unavailable) -> None:
         unavailable("kafka", remedy)
 
 
+@pytest.fixture(scope="session")
+def kafka(needs_kafka: None) -> Iterator[Broker]:  # noqa: ARG001  # it decides whether there is one
+    """Apache Kafka, one node, for what the embedded broker cannot do."""
+    with KafkaCluster() as cluster:
+        yield Broker("kafka", cluster.bootstrap_servers)
+
+
 @pytest.fixture(scope="session", params=["embedded", "kafka"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """Return a running broker that all tests share: take topic and group names from `unique`."""
@@ -26,9 +33,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         with embedded_broker() as bootstrap_servers:
             yield Broker("embedded", bootstrap_servers)
     else:
-        request.getfixturevalue("needs_kafka")
-        with KafkaCluster() as cluster:
-            yield Broker("kafka", cluster.bootstrap_servers)
+        yield request.getfixturevalue("kafka")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.line import line
 from tests.e2e.brokers import Broker, KafkaCluster
-from tests.e2e.workers import CANARY, Reader, Site, event, send
+from tests.e2e.workers import CANARY, Reader, Site, event, free_port, send
 
 Unique = Callable[[str], str]
 
@@ -123,21 +123,48 @@ async def test_sigterm_ends_with_zero_and_the_next_worker_goes_on(
         assert 200 == len(reader.records)
 
 
-async def test_an_escalation_too_large_for_its_topic_is_written_smaller(
+async def test_workers_that_join_and_leave_lose_nothing(
     broker: Broker, unique: Unique, tmp_path: Path
 ) -> None:
+    """Partitions move to a second worker and back while records arrive: every escalation is there."""
+    count = 3000
+    values: list[bytes | None] = [
+        event(n, CANARY if n % 10 == 0 else "hello") for n in range(count)
+    ]
+    with Site.make(broker, tmp_path, unique) as site:
+        expected = expected_ids(site, values)
+        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+            first = site.start()
+            await send(broker.bootstrap_servers, site.source, values[:1000])
+            await reader.until(lambda: len(reader.records) >= 50)
+            other = {"PENJAGA_WEB_PORT": str(free_port()), "PENJAGA_KAFKA_INSTANCE": "second"}
+            second = site.start(other)
+            for start in range(1000, 2000, 100):
+                await send(broker.bootstrap_servers, site.source, values[start : start + 100])
+                await asyncio.sleep(0.8)
+            first.terminate()
+            status = await stopped(first)
+            await send(broker.bootstrap_servers, site.source, values[2000:])
+            await reader.until(lambda: expected <= set(reader.keys(site.escalations)))
+
+        assert 0 == status
+        assert second.poll() is None
+        assert expected == set(reader.keys(site.escalations))
+
+
+async def test_an_escalation_too_large_for_its_topic_is_written_smaller(
+    kafka: Broker, unique: Unique, tmp_path: Path
+) -> None:
     """The reviewer gets the reference without excerpt and evidence, and the offset is not stuck."""
-    if broker.kind == "embedded":
-        pytest.skip("the embedded broker has no topic settings: nothing is too large for it")
     extra = '[escalations]\nexcerpt_characters = 10000\n[sources."SOURCE"]'
-    with Site.make(broker, tmp_path, unique, extra, escalation_bytes=2000) as site:
+    with Site.make(kafka, tmp_path, unique, extra, escalation_bytes=2000) as site:
         values: list[bytes | None] = [
             event(1, CANARY + " " + "lorem ipsum " * 600),
             event(2, CANARY),
         ]
         site.start()
-        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
-            await send(broker.bootstrap_servers, site.source, values)
+        async with Reader(kafka.bootstrap_servers, [site.escalations]) as reader:
+            await send(kafka.bootstrap_servers, site.source, values)
             await reader.until(lambda: len(set(reader.keys(site.escalations))) >= 2)
             await asyncio.sleep(0.5)
             metrics = site.metrics()
@@ -149,16 +176,14 @@ async def test_an_escalation_too_large_for_its_topic_is_written_smaller(
 
 
 async def test_an_escalation_that_fits_in_no_form_becomes_a_dead_letter(
-    broker: Broker, unique: Unique, tmp_path: Path
+    kafka: Broker, unique: Unique, tmp_path: Path
 ) -> None:
     """When even the reference is too large, the source record is kept, with the reason."""
-    if broker.kind == "embedded":
-        pytest.skip("the embedded broker has no topic settings: nothing is too large for it")
-    with Site.make(broker, tmp_path, unique, escalation_bytes=200) as site:
+    with Site.make(kafka, tmp_path, unique, escalation_bytes=200) as site:
         value = event(1, CANARY)
         site.start()
-        async with Reader(broker.bootstrap_servers, [site.dead_letters]) as reader:
-            await send(broker.bootstrap_servers, site.source, [value])
+        async with Reader(kafka.bootstrap_servers, [site.dead_letters]) as reader:
+            await send(kafka.bootstrap_servers, site.source, [value])
             await reader.until(lambda: len(reader.records) >= 1)
         (letter,) = reader.records
 

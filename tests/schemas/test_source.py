@@ -95,7 +95,7 @@ def test_round_trip() -> None:
         language="ms",
         links=("https://example.org",),
         is_ad=True,
-        attributes={"a": 1, "b": None, "c": 1.5, "d": "e"},
+        attributes={"a": 1, "b": None, "c": 1.5, "d": "e", "f": ["g", {"h": 2}]},
     )
 
     assert full == CANONICAL.decode(msgspec.json.encode(full))
@@ -141,10 +141,10 @@ def test_last_duplicate_counts() -> None:
         (canonical(id=""), ("out_of_range", "`id`: expected `str` of length >= 1")),
         (canonical(links=["a", 5]), ("wrong_type", "`links[1]`: expected `str`, got `int`")),
         (
-            canonical(attributes={"secret": []}),
+            canonical(attributes=["secret"]),
             (
                 "wrong_type",
-                "`attributes.*`: expected `bool | int | float | str | null`, got `array`",
+                "`attributes`: expected `object`, got `array`",
             ),
         ),
         (

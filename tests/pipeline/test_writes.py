@@ -1,0 +1,156 @@
+"""Writes: what a batch puts on which topic."""
+
+import msgspec
+import orjson
+
+from pipeline.line import Line
+from pipeline.settings import Topics
+from pipeline.writes import Record, Write, dead_letter, topics_of, writes
+from schemas import Reason, Rejected, Verdict
+from tests.pipeline.events import CANARY, record
+
+SOURCE = "platform.events"
+TOPICS = Topics(escalations="out", shadow="quiet", dead_letters="bin")
+ADVERT = "slot gacor maxwin free kredit RM10 daftar sekarang wa.me/60123456789"
+
+
+def written(built: Line, *values: bytes | None) -> list[Write]:
+    """Screen values as the records of one partition and return the writes."""
+    records = [
+        Record(SOURCE, 3, 100 + n, f"key{n}".encode(), value, (("trace", b"t1"),))
+        for n, value in enumerate(values)
+    ]
+    return writes(records, built.screen(SOURCE, values), TOPICS)
+
+
+def test_a_clean_record_causes_no_write(built: Line) -> None:
+    """Almost every message ends here."""
+    assert [] == written(built, record("hello"), record("selamat pagi"))
+
+
+def test_an_escalation_is_keyed_by_its_id(built: Line) -> None:
+    """Its value is the verdict, its headers say where the record stands."""
+    [write] = written(built, record("hello"), record(CANARY, "e9"))
+    verdict = msgspec.json.decode(write.value or b"", type=Verdict)
+
+    assert "out" == write.topic
+    assert verdict.id.encode() == write.key
+    assert ("e9", "canary.seen", "review") == (verdict.event.id, verdict.label, verdict.action)
+    assert {
+        "penjaga-source-topic": SOURCE.encode(),
+        "penjaga-source-partition": b"3",
+        "penjaga-source-offset": b"101",
+    } == dict(write.headers)
+
+
+def test_a_shadow_verdict_goes_to_the_shadow_topic(built: Line) -> None:
+    """What is only measured never reaches the escalations."""
+    screening = built.screen(SOURCE, [record(CANARY)])
+    [verdict] = screening.verdicts[0]
+    shadow = msgspec.structs.replace(
+        screening, verdicts={0: (msgspec.structs.replace(verdict, action="shadow"),)}
+    )
+    [write] = writes([Record(SOURCE, 0, 0, None, b"x")], shadow, TOPICS)
+
+    assert "quiet" == write.topic
+
+
+def test_a_rejected_record_keeps_its_bytes_key_and_headers(built: Line) -> None:
+    """The dead letter is the record untouched; reason, detail and place are headers."""
+    bad = b"\xff\x00 not json"
+    [write] = written(built, bad)
+
+    assert ("bin", b"platform.events/3/100", bad) == (write.topic, write.key, write.value)
+    headers = dict(write.headers)
+    assert [
+        "trace",
+        "penjaga-reason",
+        "penjaga-detail",
+        "penjaga-source-topic",
+        "penjaga-source-partition",
+        "penjaga-source-offset",
+        "penjaga-source-key",
+    ] == list(headers)
+    assert (b"t1", b"invalid_unicode", b"key0") == (
+        headers["trace"],
+        headers["penjaga-reason"],
+        headers["penjaga-source-key"],
+    )
+    assert write.fallback is None
+
+
+def test_a_tombstone_is_a_dead_letter_without_a_value(built: Line) -> None:
+    """Nothing is made up where nothing was."""
+    [write] = written(built, None)
+
+    assert write.value is None
+    assert b"tombstone" == dict(write.headers)["penjaga-reason"]
+
+
+def test_a_record_without_a_key_gets_none() -> None:
+    """An absent key is not an empty one."""
+    letter = dead_letter(
+        Record("t", 0, 0, None, b"x"), Rejected(reason=Reason.NOT_JSON, detail="d"), TOPICS
+    )
+
+    assert "penjaga-source-key" not in dict(letter.headers)
+
+
+def test_a_dead_letter_of_a_dead_letter_names_its_last_reason() -> None:
+    """Our own headers of an earlier round are replaced, the platform's stay."""
+    old = (("penjaga-reason", b"not_json"), ("trace", b"t"), ("penjaga-source-topic", b"first"))
+    letter = dead_letter(
+        Record("t", 0, 0, None, b"x", old), Rejected(reason=Reason.TOO_DEEP, detail="d"), TOPICS
+    )
+
+    assert [b"too_deep"] == [v for k, v in letter.headers if k == "penjaga-reason"]
+    assert [b"t"] == [v for k, v in letter.headers if k == "penjaga-source-topic"]
+    assert ("trace", b"t") in letter.headers
+
+
+def test_writes_come_in_the_order_of_the_records(built: Line) -> None:
+    """Several verdicts of one event stay together, between those of its neighbours."""
+    found = written(built, record(CANARY, "a"), b"bad", record(f"{ADVERT} {CANARY}", "b"))
+    offsets = [dict(write.headers)["penjaga-source-offset"] for write in found]
+
+    assert offsets == sorted(offsets)
+    assert {b"100": 1, b"101": 1} == {o: offsets.count(o) for o in (b"100", b"101")}
+    assert offsets.count(b"102") >= 2
+
+
+def test_what_is_too_large_for_its_topic_has_a_smaller_form_then_a_dead_letter(built: Line) -> None:
+    """The smaller form keeps id, label, score and event; it holds neither text nor evidence."""
+    [write] = [w for w in written(built, record(ADVERT)) if b'"gambling.promotion"' in (w.value or b"")]
+    full = msgspec.json.decode(write.value or b"", type=Verdict)
+    assert write.fallback
+    reduced = msgspec.json.decode(write.fallback.value or b"", type=Verdict)
+    last = write.fallback.fallback
+
+    assert (write.topic, write.key) == (write.fallback.topic, write.fallback.key)
+    assert (full.id, full.label, full.score, full.event) == (
+        reduced.id,
+        reduced.label,
+        reduced.score,
+        reduced.event,
+    )
+    assert full.excerpt
+    assert full.findings[0].evidence
+    assert reduced.excerpt is None
+    assert all(not f.evidence and not f.attributes for f in reduced.findings)
+    assert len(write.fallback.value or b"") < len(write.value or b"")
+    assert last
+    assert ("bin", record(ADVERT), None) == (last.topic, last.value, last.fallback)
+    assert b"escalation_too_large" == dict(last.headers)["penjaga-reason"]
+
+
+def test_an_escalation_is_json_that_any_consumer_reads(built: Line) -> None:
+    """Text of every script, and half an emoji, is valid UTF-8 JSON."""
+    raw = record(f"கா 中文 \U0001f600 X {CANARY} \x00").replace(b" X ", rb" \ud83d ")
+    [write] = [w for w in written(built, raw) if b"canary.seen" in (w.value or b"")]
+
+    assert "canary.seen" == orjson.loads(write.value or b"")["label"]
+
+
+def test_every_topic_written_to_is_named() -> None:
+    """What is checked at start is what is written to."""
+    assert ("out", "quiet", "bin") == tuple(topics_of(TOPICS))
