@@ -28,6 +28,8 @@ from schemas.document import Document, DocumentError
 _UNSPACED: Final = regex.compile(
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
 )
+# A blank with its repeat; escapes and classes are skipped over.
+_BLANK: Final = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]| (?:[?*+]|\{[\d,]+\})*")
 _INSIDE_WORD: Final = r"[\p{L}\p{M}\p{N}]"
 
 
@@ -52,7 +54,7 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @cached_property
     def pattern(self) -> Pattern:
         """The term as one expression over folded text."""
-        return Pattern(self.id, self.expression or _literals(self.any))
+        return Pattern(self.id, _spaced(self.expression) or _literals(self.any))
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,6 +134,14 @@ def span(evidence: Sequence[Evidence]) -> tuple[int, int]:
     if not placed:
         return 0, 0
     return min(e.start for e in placed), max(e.end for e in placed)
+
+
+def _spaced(expression: str) -> str:
+    """Let every blank of an expression stand for a run of them: two blanks must not hide a scam."""
+    return _BLANK.sub(
+        lambda found: {" ": " +", " ?": " *"}.get(found[0], found[0]),
+        expression,
+    )
 
 
 def _literals(wordings: Sequence[str]) -> str:

@@ -26,10 +26,12 @@ class _Part(msgspec.Struct, frozen=True):
     """What is known of a part of an expression.
 
     `exact`: all the strings it can match, if they are few. `factor`: strings of which each match holds one.
+    `edge`: strings with one of which each match starts and with one of which it ends.
     """
 
     exact: Strings | None = None
     factor: Strings | None = None
+    edge: Strings | None = None
 
 
 _NOTHING: Final = _Part(exact=frozenset({b""}))
@@ -60,8 +62,9 @@ def _sequence(nodes: Iterable[Any]) -> _Part:
             run = product
             continue
         broken = True
-        factor = _better(_better(factor, run), part.factor)
-        run = part.exact if part.exact is not None else frozenset({b""})
+        read = _product(run, part.edge) or run
+        factor = _better(_better(factor, read), part.factor)
+        run = part.exact or part.edge or frozenset({b""})
     factor = _better(factor, run)
     return _Part(exact=None if broken else run, factor=factor)
 
@@ -118,7 +121,7 @@ def _repeat(low: int, high: int, body: Iterable[Any]) -> _Part:
         return _ANYTHING
     if low == high == 1:
         return part
-    return _Part(factor=_better(part.factor, part.exact))
+    return _Part(factor=_better(part.factor, part.exact), edge=part.exact)
 
 
 def _product(left: Strings, right: Strings | None) -> Strings | None:

@@ -25,7 +25,7 @@ def event(
     )
 
 
-def record(text: str, id_: str = "e1", **more: Any) -> bytes:  # noqa: ANN401  # any JSON
+def record(text: str, id_: str = "e1", **more: Any) -> bytes:  # any JSON
     """Make a canonical record around a text."""
     fields = {
         "id": id_,

@@ -122,17 +122,19 @@ def test_a_detector_that_raises_before_it_yields_is_contained_too() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 7, "ab", [1], [(1, 2, 3)], [None], b"xy"])
-def test_garbage_in_place_of_findings_is_a_failure(answer: Any) -> None:  # noqa: ANN401
+def test_garbage_in_place_of_findings_is_a_failure(answer: Any) -> None:
     """What is no iterable of pairs costs the detector its events and nothing else."""
 
     class Garbage(Apples):
-        def scan(self, candidates: Sequence[Candidate]) -> Any:  # noqa: ANN401, ARG002
+        def scan(self, candidates: Sequence[Candidate]) -> Any:  # noqa: ARG002
             return answer
 
     found = findings(Garbage(), Canary())
 
     assert others(findings(Canary()), "apples") == others(found, "apples")
-    assert all([FAILED] == [f.label for f in own if f.detector == "apples"] for own in found.values())
+    assert all(
+        [FAILED] == [f.label for f in own if f.detector == "apples"] for own in found.values()
+    )
     assert 12 == len(found)
 
 
@@ -157,7 +159,9 @@ BREACHES: dict[str, Spoiled] = {
     "evidence beyond the text": lambda f: msgspec.structs.replace(
         f, evidence=(Evidence("a", 0.5, 0, 10_000),)
     ),
-    "evidence backwards": lambda f: msgspec.structs.replace(f, evidence=(Evidence("a", 0.5, 4, 2),)),
+    "evidence backwards": lambda f: msgspec.structs.replace(
+        f, evidence=(Evidence("a", 0.5, 4, 2),)
+    ),
     "evidence of no weight": lambda f: msgspec.structs.replace(
         f, evidence=(Evidence("a", float("nan"), 0, 1),)
     ),
@@ -199,7 +203,7 @@ def test_what_ends_the_process_is_not_swallowed(error: type[BaseException]) -> N
 
     class Interrupted(Apples):
         def finding(self, candidate: Candidate) -> Finding:
-            raise error
+            raise error(candidate.event.id)
 
     with pytest.raises(error):
         findings(Interrupted(), Canary())
@@ -250,7 +254,9 @@ def test_a_detector_is_shown_what_its_own_patterns_hit() -> None:
             shown.setdefault(self.name, []).extend(seen)
             return ()
 
-    chain = Chain([Watching("fruit", "apple", "pear"), Watching("nut", "pear|nut"), Watching("all")])
+    chain = Chain(
+        [Watching("fruit", "apple", "pear"), Watching("nut", "pear|nut"), Watching("all")]
+    )
     chain.findings([event("an apple"), event("pear and apple"), event("neither"), event("nut")])
 
     assert [("an apple", ["apple"]), ("pear and apple", ["pear", "apple"])] == shown["fruit"]

@@ -19,7 +19,9 @@ from tests.pipeline.events import CANARY
 ROOT = Path(__file__).parents[2]
 
 
-def commands(group: click.Command = cli.cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def commands(
+    group: click.Command = cli.cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
     """Yield the path of every command."""
     yield path
     for name, command in getattr(group, "commands", {}).items():
@@ -70,7 +72,9 @@ def test_help_of_every_command_names_its_options(path: tuple[str, ...]) -> None:
     assert done.output.startswith("Usage: ")
     assert command.help
     assert command.help.split("\n")[0][:40] in done.output
-    assert not [name for name in (*names, *getattr(command, "commands", ())) if name not in done.output]
+    assert not [
+        name for name in (*names, *getattr(command, "commands", ())) if name not in done.output
+    ]
 
 
 def test_every_option_has_a_help_text() -> None:
@@ -145,7 +149,9 @@ def test_a_wrong_configuration_is_one_line(
         assert str(file) in err
 
 
-@pytest.mark.parametrize("command", ["worker", "deadletters list", "deadletters replay", "deadletters show 0/0"])
+@pytest.mark.parametrize(
+    "command", ["worker", "deadletters list", "deadletters replay", "deadletters show 0/0"]
+)
 def test_commands_that_need_a_broker_check_the_configuration_first(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -257,7 +263,9 @@ def test_detectors_list_says_what_is_installed_and_in_use(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One JSON object a line where nobody looks; those taken out are listed as not in use."""
-    (Path.cwd() / "penjaga.toml").write_text('[detectors]\nwithout = ["canary"]\n', encoding="utf-8")
+    (Path.cwd() / "penjaga.toml").write_text(
+        '[detectors]\nwithout = ["canary"]\n', encoding="utf-8"
+    )
     status, out, err = run(capsys, monkeypatch, "detectors", "list")
     rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
 

@@ -26,13 +26,16 @@ def ids(hits: dict[int, Hits]) -> dict[int, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "expression", [r"foo\s+bar", "foo[^x]bar", r"foo\Wbar", r"foo(?s:.)bar", r"f(o)\1\sbar", "foo.?bar"]
+    "expression",
+    [r"foo\s+bar", "foo[^x]bar", r"foo\Wbar", r"foo(?s:.)bar", r"f(o)\1\sbar", "foo.?bar"],
 )
 def test_no_match_runs_from_one_text_into_the_next(expression: str) -> None:
     """White space and negated classes do not join two messages of a batch; within one they match."""
     patterns = database(expression)
 
-    assert {} == patterns.scan([fold("so foo"), fold("bar it is"), fold(""), fold("foo"), fold("bar")])
+    assert {} == patterns.scan(
+        [fold("so foo"), fold("bar it is"), fold(""), fold("foo"), fold("bar")]
+    )
     assert {1: ["p0"]} == ids(patterns.scan([fold("foo"), fold("foo bar"), fold("bar")]))
 
 
@@ -70,46 +73,54 @@ def test_a_squeezed_match_spans_what_was_typed(text: str, typed: str) -> None:
 
 def test_named_groups_travel_with_the_match() -> None:
     """Groups that took part are there as folded text, the others are not."""
-    [(_, match)] = database("(?P<who>[a-z]+) pays(?P<sum> rm5)?").scan([fold("ANNA pays")])[0].matches
+    [(_, match)] = (
+        database("(?P<who>[a-z]+) pays(?P<sum> rm5)?").scan([fold("ANNA pays")])[0].matches
+    )
 
     assert {"who": "anna"} == match.groups
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return what is in a cache: by file name, which file it is and its content."""
+    return {path.name: (path.stat().st_ino, path.read_bytes()) for path in folder.iterdir()}
 
 
 def test_compiled_patterns_are_used_again(tmp_path: Path) -> None:
     """The second start writes nothing and finds the same."""
     first = database("foo", "bar", cache=tmp_path)
-    [file] = tmp_path.iterdir()
-    written = file.stat()
-
+    written = files(tmp_path)
     second = database("foo", "bar", cache=tmp_path)
 
-    assert (written.st_ino, written.st_mtime_ns) == (file.stat().st_ino, file.stat().st_mtime_ns)
+    assert written
+    assert written == files(tmp_path)
     assert first.digest == second.digest
     assert {0: ["p0", "p1"]} == ids(second.scan([fold("foo bar")]))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "foreign"])
 def test_a_damaged_cache_is_compiled_anew(tmp_path: Path, damage: str) -> None:
-    """Whatever is wrong with the file, the patterns are found and the file is sound again."""
-    database("foo", cache=tmp_path)
-    [file] = tmp_path.iterdir()
-    sound = file.read_bytes()
-    database("other", cache=tmp_path / "other")
-    [other] = (tmp_path / "other").iterdir()
-    file.write_bytes(
-        {
-            "truncated": sound[: len(sound) // 2],
-            "flipped": sound[:-9] + bytes([sound[-9] ^ 1]) + sound[-8:],
-            "empty": b"",
-            "text": b"not a database",
-            "foreign": other.read_bytes(),
-        }[damage]
-    )
+    """Whatever is wrong with the files, the patterns are found and the files are sound again."""
+    database("foo", r"\d{3}", cache=tmp_path / "own")
+    database("bar", r"\s{3}", cache=tmp_path / "other")
+    sound = files(tmp_path / "own")
+    foreign = min((tmp_path / "other").iterdir()).read_bytes()
+    for name, (_, content) in sound.items():
+        (tmp_path / "own" / name).write_bytes(
+            {
+                "truncated": content[: len(content) // 2],
+                "flipped": content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+                "empty": b"",
+                "text": b"not a database",
+                "foreign": foreign,
+            }[damage]
+        )
 
-    again = database("foo", cache=tmp_path)
+    again = database("foo", r"\d{3}", cache=tmp_path / "own")
 
-    assert {0: ["p0"]} == ids(again.scan([fold("foo other")]))
-    assert sound == file.read_bytes()
+    assert {0: ["p0", "p1"]} == ids(again.scan([fold("foo bar 123")]))
+    assert {n: c for n, (_, c) in sound.items()} == {
+        n: c for n, (_, c) in files(tmp_path / "own").items()
+    }
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None:
@@ -123,7 +134,7 @@ def test_no_part_file_is_left_behind(tmp_path: Path) -> None:
     """The cache is written whole, then put in its place."""
     database("foo", cache=tmp_path / "new" / "folder")
 
-    assert [".hsdb"] == [path.suffix for path in (tmp_path / "new" / "folder").iterdir()]
+    assert {".hsdb"} == {path.suffix for path in (tmp_path / "new" / "folder").iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,13 @@ def test_every_step_is_shown(built: Line) -> None:
     assert "escalate  1.00  gambling.promotion  review from 0.60  escalate from 0.85" in out
 
 
-@pytest.mark.parametrize(
-    "control", ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x00", "\x08" * 5, "\r", "\u202e", "\u2066", "\u200b", "\n"]
-)  # fmt: skip
+CONTROLS = (
+    *("\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x00", "\x08" * 5, "\r", "\n"),
+    *("\u202e", "\u2066", "\u200b"),
+)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
 def test_a_text_cannot_steer_the_terminal(built: Line, control: str) -> None:
     """Escapes, cursor codes, and what turns the direction of writing are shown as dots."""
     text = f"{control}{CANARY}{control} slot{control} gacor {control}free kredit daftar{control}"
@@ -111,9 +115,8 @@ def test_marks_stand_where_the_evidence_is() -> None:
     assert [(4, 5)] == marked(highlighted("abc defg", [finding]))
     bare = msgspec.structs.replace(finding, evidence=())
     assert [(4, 7)] == marked(highlighted("abc defg", [bare]))
-    assert [(1, 2)] == marked(highlighted("fg", [msgspec.structs.replace(bare, start=5)], offset=4)) or [
-        (1, 3)
-    ] == marked(highlighted("fg", [msgspec.structs.replace(bare, start=5)], offset=4))
+    later = msgspec.structs.replace(bare, start=5)
+    assert [(1, 3)] == marked(highlighted("efg", [later], offset=4))
     assert [] == marked(highlighted("xyz", [bare], offset=7))
 
 

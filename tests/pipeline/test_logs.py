@@ -15,7 +15,9 @@ def _restored() -> Iterator[None]:
     """Give the root logger back as it was."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {n: logging.getLogger(n).level for n in ("aiokafka", "faust", "mode", "aiohttp.access")}
+    levels = {
+        n: logging.getLogger(n).level for n in ("aiokafka", "faust", "mode", "aiohttp.access")
+    }
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -73,7 +75,7 @@ def test_notes_and_stacks_are_left_out(capsys: pytest.CaptureFixture[str]) -> No
         error.add_note("secret note")
         raise error
     except ValueError:
-        logging.getLogger("x").error("failed", exc_info=True, stack_info=True)
+        logging.getLogger("x").exception("failed", stack_info=True)
     err = capsys.readouterr().err
 
     assert "secret" not in err

@@ -92,7 +92,9 @@ def test_nothing_of_a_message_is_exported(built: Line) -> None:
     exported = generate_latest(registry)
 
     assert b"penjaga_events_received_total" in exported
-    assert not [word for word in (b"secret", b"slot", b"wa.me", b"a1", b"hello") if word in exported]
+    assert not [
+        word for word in (b"secret", b"slot", b"wa.me", b"a1", b"hello") if word in exported
+    ]
 
 
 def test_the_delay_counts_from_the_events_own_time(built: Line) -> None:

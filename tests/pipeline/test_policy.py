@@ -119,18 +119,14 @@ def test_severity_belongs_to_the_label() -> None:
     assert grave.severity < mild.severity
 
 
-@given(
-    st.text(min_size=1, max_size=400), st.data(), st.integers(1, 120)
-)
+@given(st.text(min_size=1, max_size=400), st.data(), st.integers(1, 120))
 def test_an_excerpt_is_bounded_and_holds_the_evidence(
     text: str, data: st.DataObject, characters: int
 ) -> None:
     """Never longer than configured, cut from where it says, with the evidence wherever that fits."""
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
-    [verdict] = policy(characters).decide(
-        event(text), [finding("fraud.phishing", 1.0, start, end)]
-    )
+    [verdict] = policy(characters).decide(event(text), [finding("fraud.phishing", 1.0, start, end)])
     excerpt = verdict.excerpt
 
     assert excerpt

@@ -21,6 +21,7 @@ CORPUS = Path(__file__).parents[1] / "corpus"
 
 # Letters and signs that folding leaves alone, so that an expression and a text mean the same.
 CHARACTERS = "abxz059_ -./:+@$!ß中文字காமணிகும்"
+WORDS = ("told me", "apk", "செய்தி", "免费彩金", "x2", "a.b/c", "aab", "baa")
 UNITS = {
     r"\w": "aக中5_",
     r"\W": " -!",
@@ -71,10 +72,13 @@ def samples(draw: st.DrawFn, depth: int = 2) -> Sample:
     """Draw a small expression with a text."""
     parts: list[Sample] = []
     for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from("lluurrgaz" if depth else "llluur"))
+        kind = draw(st.sampled_from("wlluurrgaz" if depth else "wlluur"))
         if kind == "l":
             char = draw(st.sampled_from(CHARACTERS))
             parts.append((regex.escape(char, special_only=True), char))
+        elif kind == "w":
+            word = draw(st.sampled_from(WORDS))
+            parts.append((regex.escape(word, special_only=True), word))
         elif kind == "u":
             unit = draw(st.sampled_from(sorted(UNITS)))
             parts.append((unit, draw(st.sampled_from(UNITS[unit]))))
@@ -160,6 +164,10 @@ def test_a_wider_form_finds_what_the_expression_finds() -> None:
         (r"(?:\b)+b", "b"),
         (r"[^\W_]b", "中b"),
         ("கா{2,3}", "காாா"),
+        (
+            "(?:he|this (?:guy|man|person)|my (?:coach|uncle|ex)) (?:then |always )?(?:told|said)",
+            " when i get back like he told me to",
+        ),
         ("中?z", "z"),
         (r"[]a]b", "ab"),
         (r"[a\]b]c", "bc"),
@@ -203,7 +211,9 @@ def test_what_has_no_wider_form_is_refused_here_and_found_all_the_same(
 def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
     """On every example of every term, the database finds exactly the patterns that `regex` finds."""
     lexicons = [Lexicon.shipped(family) for family in FAMILIES]
-    fires = [(term.id, x) for lexicon in lexicons for term in lexicon.terms.values() for x in term.fires]
+    fires = [
+        (term.id, x) for lexicon in lexicons for term in lexicon.terms.values() for x in term.fires
+    ]
     texts = [text for _, text in fires]
     for path in sorted(CORPUS.glob("*.jsonl")):
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -227,6 +237,28 @@ def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
     assert len(fires) > 300
     unseen = {patterns[n].id for n in range(len(patterns)) if n not in seen}
     assert not unseen
+
+
+@pytest.mark.parametrize("white", ["  ", "\n\n", "\u00a0 \t", "\u3000"])
+def test_more_white_space_hides_nothing(built: Line, white: str) -> None:
+    """Two blanks between words, or a new paragraph, leave nearly every example of a term found."""
+    fires = [
+        (term.id, example.replace(" ", white))
+        for family in FAMILIES
+        for term in Lexicon.shipped(family).terms.values()
+        for example in term.fires
+        if " " in example
+    ]
+    hits = built.chain.database.scan([fold(text) for _, text in fires])
+    none: tuple[()] = ()
+    missed = [
+        term
+        for position, (term, _) in enumerate(fires)
+        if term not in {m.pattern.id for _, m in getattr(hits.get(position), "matches", none)}
+    ]
+
+    assert len(fires) > 300
+    assert len(missed) < 0.02 * len(fires)
 
 
 def test_shipped_patterns_all_have_a_wider_form(built: Line) -> None:

@@ -16,7 +16,13 @@ from pipeline.settings import Detectors
 from tests.pipeline.events import CANARY
 from tests.pipeline.plugins import install
 
-TEXTS = ["she sells sea shells", CANARY, "hello", f"shells and {CANARY}", "slot gacor daftar sekarang"]
+TEXTS = [
+    "she sells sea shells",
+    CANARY,
+    "hello",
+    f"shells and {CANARY}",
+    "slot gacor daftar sekarang",
+]
 
 BROKEN = {
     "something": "Misnamed",
@@ -168,7 +174,9 @@ def test_what_breaks_the_contract_is_refused_at_start(
     with pytest.raises(RegistryError, match=PROBLEMS[name]) as caught:
         registry.load(Detectors(only=(name,)))
 
-    assert str(caught.value).startswith(f"detector `{name}` (acme_faulty:{BROKEN[name]}, acme-faulty 1.2.3)")
+    assert str(caught.value).startswith(
+        f"detector `{name}` (acme_faulty:{BROKEN[name]}, acme-faulty 1.2.3)"
+    )
 
 
 def test_an_expression_that_cannot_be_used_stops_the_start(packages: Path, cache: Path) -> None:
@@ -184,7 +192,10 @@ def test_an_expression_that_cannot_be_used_stops_the_start(packages: Path, cache
 
 def test_a_detector_is_made_anew_for_each_line() -> None:
     """Two lines in one process share no detector."""
-    [one], [other] = registry.load(Detectors(only=("canary",))), registry.load(Detectors(only=("canary",)))
+    [one], [other] = (
+        registry.load(Detectors(only=("canary",))),
+        registry.load(Detectors(only=("canary",))),
+    )
 
     assert isinstance(one.detector, Canary)
     assert one.detector is not other.detector

@@ -205,13 +205,15 @@ def test_a_csv_row_that_is_no_text_is_rejected_alone() -> None:
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n"])
 def test_a_csv_without_the_column_is_refused(content: bytes) -> None:
     """The message says what the header has."""
-    with pytest.raises(ValueError, match="no column `text`; the header has (nothing|a, b)"):
+    with pytest.raises(ValueError, match=r"no column `text`; the header has (nothing|a, b)"):
         list(csv_rows(io.BytesIO(content), "text"))
 
 
 def test_the_line_is_that_of_a_worker(built: Line) -> None:
     """A scan of records gives the actions and scores that screening them gives."""
-    values = [record(f"{CANARY} {n}", f"e{n}") for n in range(5)] + [record("free kredit RM10", "x")]
+    values = [record(f"{CANARY} {n}", f"e{n}") for n in range(5)] + [
+        record("free kredit RM10", "x")
+    ]
     screening = built.screen("platform.events", values)
     found = list(
         scan([Input(n, v) for n, v in enumerate(values)], built, SourceMapping.compile({}))

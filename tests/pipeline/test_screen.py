@@ -27,17 +27,26 @@ TEXT = st.one_of(
         ]
     ),
 )
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+)
 RECORD = st.one_of(
     st.none(),
     st.binary(max_size=60),
     st.builds(record, st.lists(TEXT, max_size=3).map(" ".join), st.text(max_size=4)),
     st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["id", "text", "actor", "x"]), inner, max_size=4),
+        PLAIN,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["id", "text", "actor", "x"]), inner, max_size=4)
+        ),
         max_leaves=8,
     ).map(orjson.dumps),
-)  # fmt: skip
+)
 
 
 def assert_sound(records: list[bytes | None], screening: Screening) -> None:

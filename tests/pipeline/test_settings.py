@@ -179,9 +179,7 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
     assert Settings() == load(None, environment)
 
 
-def test_a_password_is_in_no_setting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_is_in_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read when a connection is made, from the variable or its file, and never shown."""
     (tmp_path / "password").write_text("hunter2\n", encoding="utf-8")
     path = written(tmp_path, f'[kafka]\nsasl_password_file = "{tmp_path / "password"}"\n')

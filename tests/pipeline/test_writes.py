@@ -120,7 +120,9 @@ def test_writes_come_in_the_order_of_the_records(built: Line) -> None:
 
 def test_what_is_too_large_for_its_topic_has_a_smaller_form_then_a_dead_letter(built: Line) -> None:
     """The smaller form keeps id, label, score and event; it holds neither text nor evidence."""
-    [write] = [w for w in written(built, record(ADVERT)) if b'"gambling.promotion"' in (w.value or b"")]
+    [write] = [
+        w for w in written(built, record(ADVERT)) if b'"gambling.promotion"' in (w.value or b"")
+    ]
     full = msgspec.json.decode(write.value or b"", type=Verdict)
     assert write.fallback
     reduced = msgspec.json.decode(write.fallback.value or b"", type=Verdict)
