@@ -3,6 +3,7 @@
 They are data (`detectors/data/brands.toml`): a name or an official domain is added without code.
 """
 
+import hashlib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -55,7 +56,10 @@ class Brands:
         self.words: dict[str, Brand] = {}
         self.domains: dict[str, Brand] = {}
         declared: set[str] = set()
-        for index, brand in enumerate(document.to(_File).brands):
+        content = document.to(_File)
+        encoded = msgspec.json.encode(content, order="deterministic")
+        self.digest = hashlib.sha256(encoded).hexdigest()[:8]
+        for index, brand in enumerate(content.brands):
             tables = (("names", self.names), ("words", self.words), ("domains", self.domains))
             for key, table in tables:
                 for position, name in enumerate(getattr(brand, key)):

@@ -89,7 +89,6 @@ class ScamLinks:
     """
 
     name: Final = "scam_links"
-    version: Final = "1"
     labels: Final = frozenset({"fraud.phishing", "fraud.impersonation", "fraud.malware_apk"})
     # None on purpose: the links an event carries beside its text need not stand in it.
     patterns: Final[tuple[Pattern, ...]] = ()
@@ -101,6 +100,7 @@ class ScamLinks:
             DocumentError: if the shipped file is malformed.
         """
         self._brands = brands or Brands.shipped()
+        self.version = f"1+{self._brands.digest}"
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield, for each event, the worst link of each label."""

@@ -52,10 +52,6 @@ def main() -> None:
         _fail(EXIT_UNREACHABLE, error)
     except DeliveryFailedError as error:
         _fail(EXIT_DELIVERY, error)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python must not complain while it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _fail(status: int, error: Exception) -> None:
@@ -63,7 +59,24 @@ def _fail(status: int, error: Exception) -> None:
     sys.exit(status)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """A group that takes it for the end, not for a fault, when nobody reads its output any more."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            if ctx.invoked_subcommand == "worker":  # it writes to sockets, not to a reader
+                raise
+            # Whoever read the output has seen enough; Python must not complain while it closes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="penjaga")
 def cli() -> None:
     """Find grooming, scams, gambling promotion and bullying in a stream of messages.

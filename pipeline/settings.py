@@ -26,6 +26,7 @@ OTHER_VARIABLES: Final = frozenset(
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+TopicName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -78,9 +79,9 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where verdicts and rejected records go."""
 
-    escalations: str = "penjaga.escalations"
-    shadow: str = "penjaga.shadow"
-    dead_letters: str = "penjaga.dead-letters"
+    escalations: TopicName = "penjaga.escalations"
+    shadow: TopicName = "penjaga.shadow"
+    dead_letters: TopicName = "penjaga.dead-letters"
 
 
 class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -245,8 +246,12 @@ def _check_policy(document: Document, settings: Settings) -> None:
 def _check_sources(document: Document, settings: Settings) -> None:
     if not settings.sources:
         raise document.error(("sources",), 'no source: expected at least one [sources."topic"]')
+    written = msgspec.structs.asdict(settings.topics)
+    for name, topic in written.items():
+        if list(written.values()).count(topic) > 1:
+            raise document.error(("topics", name), f"`{topic}` is named for two things")
     for topic in settings.sources:
-        if topic in msgspec.structs.astuple(settings.topics):
+        if topic in written.values():
             raise document.error(("sources", topic), f"`{topic}` is a topic this worker writes to")
         try:
             settings.mapping(topic)

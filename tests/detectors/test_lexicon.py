@@ -142,3 +142,22 @@ def test_a_span_covers_what_has_a_place() -> None:
 
     assert span(placed) == (3, 12)
     assert span([Evidence("age", 0.1)]) == (0, 0)
+
+
+def test_a_blank_in_an_expression_is_any_run_of_blanks() -> None:
+    """Two blanks where one is usual hide nothing; blanks inside a class stay as they are."""
+    term = """
+[[terms]]
+id = "x.y"
+label = "custom.x"
+group = "g"
+weight = 0.5
+language = "en"
+expression = 'send (?:the )?code ?now[ -]please'
+fires = ["send  the   code  now-please", "send codenow please"]
+silent = ["send the code now  please"]
+"""
+
+    lexicon = Lexicon([Document(term, "t.toml")])
+
+    assert {"x.y"} == set(lexicon.terms)

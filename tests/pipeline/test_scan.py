@@ -283,22 +283,24 @@ def test_a_reader_that_leaves_is_no_fault(cache: Path) -> None:
     """`penjaga scan ... | head` ends in silence."""
     config = cache / "canary.toml"
     config.write_text('[detectors]\nonly = ["canary"]\n', encoding="utf-8")
-    content = b'{"text": "hello"}\n' * 20_000
-    done = subprocess.run(
-        [
-            "sh",
-            "-c",
-            f'"{sys.executable}" -m pipeline scan --config "{config}" | head -n 1',
-        ],
-        input=content,
+    path = cache / "long.jsonl"
+    path.write_bytes(b'{"text": "hello"}\n' * 20_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "scan", "--config", str(config), str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env=os.environ | {"PENJAGA_CACHE_DIR": str(cache)},
         cwd=ROOT,
-        capture_output=True,
-        check=True,
     )
+    assert process.stdout
+    assert process.stderr
+    first = process.stdout.readline()
+    process.stdout.close()
+    with process.stderr:
+        errors = process.stderr.read()
 
-    assert 1 == len(done.stdout.splitlines())
-    assert b"" == done.stderr
+    assert "line-1" == json.loads(first)["event_id"]
+    assert (0, b"") == (process.wait(), errors)
 
 
 def _peak(cache: Path, file: BinaryIO) -> tuple[int, int]:

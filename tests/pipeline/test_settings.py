@@ -42,6 +42,12 @@ MISTAKES = {
     "threshold above one": ('[policy."fraud.*"]\nreview = 1.5\n', 2, "<= 1.0"),
     "audience": ('[policy."fraud.*"]\naudiences = ["dm", "all"]\n', 2, 'expected one of "dm"'),
     "no source": ("sources = {}\n", 1, "no source"),
+    "one topic for two": (
+        '[topics]\nescalations = "a"\nshadow = "b"\ndead_letters = "a"\n',
+        2,
+        "named for two things",
+    ),
+    "no topic name": ('[topics]\nescalations = ""\n', 2, "matching regex"),
     "own topic": ('[sources."penjaga.shadow"]\n', 1, "is a topic this worker writes to"),
     "event field": ('[sources.t.fields]\nid = "a"\n"actor.nmae" = "b"\n', 3, "actor.nmae"),
     "mapping key": ('[sources.t.fields]\nid = { paht = "a" }\n', 2, "paht"),
