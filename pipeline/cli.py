@@ -23,7 +23,7 @@ from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
 from pipeline.explanation import STYLES, explanation, highlighted
 from pipeline.line import Line, line
 from pipeline.settings import Settings, SettingsError, load
-from schemas import Event
+from schemas import Event, Rejected
 from schemas.document import DocumentError
 from schemas.source import SourceMapping
 
@@ -168,9 +168,10 @@ def scan(
     {"text": "..."} is enough for a line; a missing id is filled from the line number.
     Output, one line per input line, in order:
       {"event_id", "action", "scores": {label: 0..1}, "findings": [...]}
-      {"rejected": reason, "line": n, "detail": ...}
+      {"rejected": reason, "line": n}
 
-    Exit status 1 if any line was rejected.
+    Exit status 1 if any line was rejected; standard error then says how many, and what was expected of
+    the first.
     """
     settings, built = _load(config)
     if source is not None and source not in settings.sources:
@@ -183,20 +184,28 @@ def scan(
         else scanning.json_lines(file, settings.limits, fill=source is None)
     )
     style = format_ or ("table" if sys.stdout.isatty() else "jsonl")
-    rejected = 0
+    first = ""
+    count = 0
     try:
         with _progress(file) as advance:
             write = _table_writer() if style == "table" else _jsonl_writer()
             for item in scanning.scan(inputs, built, mapping):
-                rejected += "rejected" in item.output
-                if not flagged or item.action != "none" or "rejected" in item.output:
+                if isinstance(item.event, Rejected):
+                    count += 1
+                    first = first or _refusal(item.number, item.event)
+                if not flagged or item.action != "none" or isinstance(item.event, Rejected):
                     write(item)
                 advance()
-    except ValueError as error:
+    except scanning.MissingColumnError as error:
         raise click.UsageError(str(error)) from None
     sys.stdout.flush()
-    if rejected:
+    if count:
+        click.echo(f"penjaga: {count} rejected, the first on {first}", err=True)
         sys.exit(EXIT_REJECTED)
+
+
+def _refusal(number: int, rejected: Rejected) -> str:
+    return f"line {number}: {rejected.reason.value}: {rejected.detail}"
 
 
 def _jsonl_writer() -> Callable[[scanning.Scanned], None]:
@@ -212,11 +221,8 @@ def _table_writer() -> Callable[[scanning.Scanned], None]:
     console = Console(soft_wrap=True)
 
     def row(item: scanning.Scanned) -> None:
-        if not isinstance(item.event, Event):
-            reason = (
-                f"line {item.number}: rejected: {item.output['rejected']}: {item.output['detail']}"
-            )
-            console.print(Text(reason, "magenta"))
+        if isinstance(item.event, Rejected):
+            console.print(Text(_refusal(item.number, item.event), "magenta"))
             return
         marked = highlighted(item.event.text[:400], item.findings)
         labels = " ".join(f"{k} {v:.2f}" for k, v in item.output["scores"].items())

@@ -19,6 +19,10 @@ from schemas.source import Limits, SourceMapping
 BATCH_LINES: Final = 500
 
 
+class MissingColumnError(ValueError):
+    """A CSV header without the column that was asked for."""
+
+
 class Input(msgspec.Struct, frozen=True):
     """One line of input, from 1: the record it stands for, or why it is none."""
 
@@ -53,7 +57,7 @@ def scan(inputs: Iterable[Input], line: Line, mapping: SourceMapping) -> Iterato
 
 def _scanned(number: int, event: Event | Rejected, screening: Screening, position: int) -> Scanned:
     if isinstance(event, Rejected):
-        rejected = {"rejected": event.reason.value, "line": number, "detail": event.detail}
+        rejected = {"rejected": event.reason.value, "line": number}
         return Scanned(number, event, "none", (), rejected)
     findings = screening.findings.get(position, ())
     action = strongest(screening.verdicts.get(position, ()))
@@ -97,13 +101,13 @@ def csv_rows(stream: BinaryIO, text_column: str) -> Iterator[Input]:
     """Read CSV rows with a header; other columns named like an event's plain fields are used too.
 
     Raises:
-        ValueError: if the header has no such column.
+        MissingColumnError: if the header has no such column.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(2**31 - 1)
     rows = csv.DictReader(text)
     if text_column not in (rows.fieldnames or ()):
-        raise ValueError(
+        raise MissingColumnError(
             f"no column `{text_column}`; the header has {', '.join(rows.fieldnames or ()) or 'nothing'}"
         )
     for number, row in enumerate(rows, start=1):
