@@ -34,12 +34,26 @@ CEILING: Final = 0.55
 (0.6)."""
 
 _NAMES_A_CHILD: Final = frozenset(
-    {"school", "mature", "secret_parents", "lie_parents", "parents_watch"}
+    {
+        "school",
+        "school_life",
+        "mature",
+        "secret_parents",
+        "parents_unaware",
+        "lie_parents",
+        "parents_watch",
+        "parents_away",
+    }
 )
 """Last parts of the ids of terms that only make sense when said to a child."""
 _CONCEALMENT: Final = frozenset({"isolation_secrecy", "risk_check", "coercion"})
 _CONCEALED: Final = 3
 """So many processes, one of them concealment, need no other sign of a child."""
+
+_DRAWING_IN: Final = _CONCEALMENT | {"picture_request", "gifts", "compliance"}
+"""Asking for an age, moving platform and meeting are also what children do among themselves."""
+TOGETHER_WEIGHT: Final = 0.1
+"""For each process after the first, twice at most, with a sign of a child and one that draws in."""
 
 ADULT_TO_MINOR_WEIGHT: Final = 0.15
 MINOR_RECIPIENT_WEIGHT: Final = 0.05
@@ -52,11 +66,12 @@ class GroomingCues:
 
     One process alone never reaches review; neither do several with nothing that points to a child
     (courting adults ask for pictures and meet), unless three meet and one of them is concealment.
+    With a sign of a child, each further process weighs a little more than its wording.
     Advice on safety, accounts of what happened to someone, openness towards parents and family
     surprises count against it. Age bands add weight; an unknown one takes nothing away.
 
-    Misses: most of what is phrased freely (of 25 messages written apart from the lexicon, five a
-    language, 7 reached review and 17 gave a finding); everything spread over several messages (the
+    Misses: half of what is phrased freely (of 25 messages written apart from the lexicon, five a
+    language, 13 reached review, though all gave a finding); everything spread over several messages (the
     memory over conversations is for that); requests in pictures or voice; coded words. Children
     among themselves, and relatives who joke about secrets, can look the same.
     """  # noqa: D205 - the first sentence is the page's first paragraph
@@ -107,7 +122,6 @@ def _weighed(
 ) -> tuple[Evidence, ...]:
     """Add what is known of the people, and hold back what a single message must not decide."""
     evidence = [*seen, *_ages(event)]
-    score = sum(e.weight for e in evidence)
     about_child = (
         "child" in groups
         or event.audience.recipient_age_band == "minor"
@@ -115,6 +129,10 @@ def _weighed(
         or {"age_access", "isolation_secrecy"} <= groups
         or (len(processes) >= _CONCEALED and not _CONCEALMENT.isdisjoint(groups))
     )
+    if about_child and not _DRAWING_IN.isdisjoint(processes) and len(processes) > 1:
+        more = min(len(processes) - 1, 2)
+        evidence.append(Evidence("grooming.together", round(TOGETHER_WEIGHT * more, 4)))
+    score = sum(e.weight for e in evidence)
     if score > CEILING:
         held_back = round(CEILING - score, 4)
         if len(processes) == 1:

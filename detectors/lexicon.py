@@ -10,6 +10,7 @@ is the score.
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib import resources
@@ -53,8 +54,12 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @cached_property
     def pattern(self) -> Pattern:
-        """The term as one expression over folded text."""
-        return Pattern(self.id, _spaced(self.expression) or _literals(self.any))
+        """The term as one expression over folded text.
+
+        Folding takes composed letters apart, Tamil vowel signs too, and so is the expression.
+        """
+        expression = unicodedata.normalize("NFD", _spaced(self.expression))
+        return Pattern(self.id, expression or _literals(self.any))
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

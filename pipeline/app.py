@@ -31,7 +31,7 @@ from pipeline.metrics import Metrics
 from pipeline.screen import Screening
 from pipeline.settings import Kafka, Settings
 from pipeline.writes import Record, writes
-from schemas import Rejected
+from schemas import Event, Reason, Rejected
 
 log: Final = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ EXIT_UNREACHABLE: Final = 69
 """EX_UNAVAILABLE of sysexits.h: the broker or a topic is not there."""
 EXIT_DELIVERY: Final = 75
 """EX_TEMPFAIL: start again, and the uncommitted records are read again."""
+STOP_SECONDS: Final = 20.0
+"""How long a stop waits for the batch in hand: less than the 30 s that Kubernetes grants."""
 EXIT_BUG: Final = 70
 """EX_SOFTWARE."""
 
@@ -78,10 +80,33 @@ class Worker(msgspec.Struct, frozen=True):
     health: Health
 
 
+class _ReadOffsets(dict[TP, int | None]):
+    """What Faust believes it has read of each partition: nothing.
+
+    Faust drops records below the offset it has seen, and takes the committed one for seen. When a topic is
+    made anew, or truncated, its records start below what was committed, and all of them would vanish.
+    """
+
+    def __getitem__(self, _: TP) -> None:
+        return None
+
+
+class _App(faust.App):
+    """Faust's app without what would lose records or needs a folder to write to."""
+
+    def _new_consumer(self) -> Any:
+        consumer: Any = super()._new_consumer()
+        consumer._read_offset = _ReadOffsets()  # noqa: SLF001  # there is no public way
+        return consumer
+
+    def _create_directories(self) -> None:
+        """Make none: they are for tables, and there are none."""
+
+
 def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
     """Build the Faust app: one `screen` agent per source topic, and the web endpoints."""
     worker = Worker(settings, line, metrics, Delivery(settings.kafka), Health())
-    app = faust.App(
+    app = _App(
         settings.kafka.group,
         version=1,
         broker=[f"aiokafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
@@ -114,9 +139,15 @@ def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
 
     async def disconnect(*_: Any, **__: Any) -> None:
         # The batch in hand is delivered and committed whole; what comes after is left for the next start.
-        async with worker.health.batch:
-            worker.health.is_stopping = True
-            await worker.delivery.stop()
+        worker.health.is_stopping = True
+        try:
+            async with asyncio.timeout(STOP_SECONDS), worker.health.batch:
+                await worker.delivery.stop()
+        except TimeoutError:
+            stop_process(
+                EXIT_DELIVERY,
+                f"told to stop, but a batch stayed unconfirmed for {STOP_SECONDS:g} s; it will be read again",
+            )
 
     app.task(connect)
     app.on_before_shutdown.connect(disconnect, weak=False)
@@ -153,6 +184,7 @@ def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
     taking = worker.settings.screening
     metrics, health = worker.metrics, worker.health
     in_a_row = 0
+    held: dict[TP, int] = {}
 
     async def screen_batch(messages: list[Any]) -> None:
         nonlocal in_a_row
@@ -160,16 +192,20 @@ def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
         values = [record.value for record in records]
         with metrics.screen_seconds.labels(topic).time():
             screening = worker.line.screen(topic, values)
-        in_a_row = _rejected_in_a_row(screening, in_a_row)
-        if in_a_row >= taking.dead_letters_in_a_row:
-            raise DeliveryFailedError(_storm(in_a_row, records[-1]))
+        longest, in_a_row = _rejected_in_a_row(screening, in_a_row)
+        if longest >= taking.dead_letters_in_a_row:
+            raise DeliveryFailedError(_storm(longest, records[-1]))
         health.delivering_since = time.monotonic()
         with metrics.delivery_seconds.labels(topic).time():
             delivered = await worker.delivery.deliver(
                 writes(records, screening, worker.settings.topics)
             )
+        held.update(_behind(app, messages))
+        # A run of rejected records is committed with the good record that ends it: a storm that stops the
+        # worker stops the next one too, instead of losing a piece of the topic to each.
+        if not in_a_row or any(isinstance(event, Event) for event in screening.events):
+            await _commit(app, held, worker.settings.kafka.delivery_seconds)
         health.delivering_since = None
-        await _commit(app, messages)
         _count(metrics, topic, values, screening, delivered)
 
     @app.agent(channel, name=f"screen-{topic}", concurrency=1)
@@ -181,20 +217,33 @@ def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
             yield None
 
 
-async def _commit(app: faust.App, messages: list[Any]) -> None:
-    """Commit behind the last of these records in each partition.
+def _behind(app: faust.App, messages: list[Any]) -> dict[TP, int]:
+    """Return the offset behind the last of these records in each partition.
 
-    A record fetched before a rebalance belongs to whoever reads it next, so it is not committed here: it
-    comes again, and its writes with the same ids. A commit that fails costs no more than that either.
+    A record fetched before a rebalance belongs to whoever reads it next, so it is left out: it comes again,
+    and its writes with the same ids.
     """
     offsets: dict[TP, int] = {}
     for message in messages:
         if message.generation_id == app.consumer_generation_id:
-            offsets[message.tp] = max(message.offset + 1, offsets.get(message.tp, 0))
-    if offsets:
-        # Faust's public commit takes no offsets, only what was acknowledged.
-        consumer: Any = app.consumer
-        await consumer._commit(offsets)  # noqa: SLF001
+            offsets[message.tp] = message.offset + 1
+    return offsets
+
+
+async def _commit(app: faust.App, offsets: dict[TP, int], seconds: float) -> None:
+    """Commit and forget the offsets; one that is refused costs no more than reading records again.
+
+    Raises:
+        DeliveryFailedError: if the broker does not answer within `seconds`.
+    """
+    # Faust's public commit takes no offsets, only what was acknowledged.
+    consumer: Any = app.consumer
+    try:
+        async with asyncio.timeout(seconds):
+            await consumer._commit(dict(offsets))  # noqa: SLF001
+    except TimeoutError:
+        raise DeliveryFailedError(f"offsets were not committed within {seconds:g} s") from None
+    offsets.clear()
 
 
 def _storm(count: int, last: Record) -> str:
@@ -218,11 +267,16 @@ def _record(message: Any) -> Record:
     )
 
 
-def _rejected_in_a_row(screening: Screening, before: int) -> int:
-    count = before
+def _rejected_in_a_row(screening: Screening, before: int) -> tuple[int, int]:
+    """Return the longest run of rejected records and the one it ends with; tombstones count for neither."""
+    longest = run = before
     for event in screening.events:
-        count = count + 1 if isinstance(event, Rejected) else 0
-    return count
+        if not isinstance(event, Rejected):
+            run = 0
+        elif event.reason is not Reason.TOMBSTONE:
+            run += 1
+            longest = max(longest, run)
+    return longest, run
 
 
 def _count(
@@ -237,8 +291,8 @@ def _count(
     metrics.escalated(source, screening, now)
     for written, count in delivered.topics.items():
         metrics.writes.labels(written).inc(count)
-    for written, count in delivered.reduced.items():
-        metrics.reduced.labels(written).inc(count)
+    for form, count in delivered.reduced.items():
+        metrics.reduced.labels(form).inc(count)
     metrics.last_batch.labels(source).set(now.timestamp())
 
 

@@ -177,9 +177,14 @@ def scan(
     if source is not None and source not in settings.sources:
         known = ", ".join(settings.sources)
         raise click.BadParameter(f"no source `{source}`; there are {known}", param_hint="--source")
-    mapping = settings.mapping(source) if source else SourceMapping.compile({}, settings.limits)
+    if source is not None and text_column is not None:
+        raise click.UsageError(
+            "--source reads records of a topic, --text-column reads CSV: give one"
+        )
+    events = SourceMapping.compile({}, scanning.room_to_fill(settings.limits))
+    mapping = settings.mapping(source) if source else events
     inputs = (
-        scanning.csv_rows(file, text_column)
+        scanning.csv_rows(file, text_column, settings.limits)
         if text_column
         else scanning.json_lines(file, settings.limits, fill=source is None)
     )
@@ -277,7 +282,9 @@ def explain(text: str, audience: str, config: Path | None) -> None:
     if any("\ud800" <= c <= "\udfff" for c in text):  # what Python makes of bytes that are no text
         raise click.UsageError("TEXT is not UTF-8")
     settings, built = _load(config)
-    record = scanning.filled(orjson.dumps({"text": text, "audience": {"kind": audience}}), 1)
+    record = scanning.filled(
+        orjson.dumps({"text": text, "audience": {"kind": audience}}), 1, settings.limits
+    )
     event = SourceMapping.compile({}, settings.limits).decode(record)
     if not isinstance(event, Event):
         raise click.UsageError(f"rejected: {event.reason.value}: {event.detail}")
@@ -316,7 +323,7 @@ def list_letters(config: Path | None, reason: str | None, limit: int | None) -> 
             }
             shown += 1
             if sys.stdout.isatty():
-                table.add_row(*(str(value) for value in row.values()))
+                table.add_row(*(Text(_safe(str(value))) for value in row.values()))
             else:
                 sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
             if shown == limit:
@@ -347,11 +354,11 @@ def show(place: str, config: Path | None) -> None:
     if letter is None:
         raise click.UsageError(f"no dead letter at {place} on {settings.topics.dead_letters}")
     record = letter.record
-    click.echo(f"reason  {letter.reason}: {letter.detail}")
+    click.echo(_safe(f"reason  {letter.reason}: {letter.detail}"))
     click.echo(f"source  {record.topic}/{record.partition}/{record.offset}")
     click.echo(f"at      {letter.at.isoformat(timespec='seconds')}")
     for name, value in record.headers:
-        click.echo(f"header  {name}: {_printable(value or b'')}")
+        click.echo(f"header  {_safe(name)}: {_printable(value or b'')}")
     if record.key is not None:
         click.echo(f"key     {_printable(record.key)}")
     if record.value is None:
@@ -363,7 +370,10 @@ def show(place: str, config: Path | None) -> None:
 
 def _printable(content: bytes) -> str:
     """Show bytes without letting them steer the terminal."""
-    text = content.decode("utf-8", "backslashreplace")
+    return _safe(content.decode("utf-8", "backslashreplace"))
+
+
+def _safe(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -12,7 +12,7 @@ import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Final
 
@@ -127,22 +127,31 @@ class PatternDatabase:
         for index, view in found:
             text = folded.text if view == "folded" else folded.squeezed or ""
             to_original = folded.span if view == "folded" else folded.squeezed_span
-            try:
-                hits = self._expressions[index].finditer(text, timeout=EXPRESSION_SECONDS)
-                for count, hit in enumerate(hits):
-                    if count == MATCHES_PER_PATTERN:
-                        break
-                    start, end = to_original(*hit.span())
-                    if (index, start, end) not in seen:
-                        seen.add((index, start, end))
-                        groups = {k: v for k, v in hit.groupdict().items() if v is not None}
-                        match = Match(self._patterns[index], start, end, view, groups)
-                        matches.append((index, match))
-            except TimeoutError:
-                if index not in overruns:
-                    overruns.append(index)
+            hits = self._hits(index, text)
+            if hits is None and index not in overruns:
+                overruns.append(index)
+            for hit in hits or ():
+                start, end = to_original(*hit.span())
+                if (index, start, end) not in seen:
+                    seen.add((index, start, end))
+                    groups = {k: v for k, v in hit.groupdict().items() if v is not None}
+                    matches.append((index, Match(self._patterns[index], start, end, view, groups)))
         matches.sort(key=lambda item: (item[1].start, item[1].end, item[0]))
         return Hits(tuple(matches), tuple(overruns))
+
+    def _hits(self, index: int, text: str) -> "list[regex.Match[str]] | None":
+        """Return the first hits of an expression, or None if it takes too long, twice.
+
+        The limit counts time on the wall, which also passes while a busy machine runs something else; the
+        second, longer try keeps that from looking like a hostile text.
+        """
+        for seconds in (EXPRESSION_SECONDS, 5 * EXPRESSION_SECONDS):
+            try:
+                hits = self._expressions[index].finditer(text, timeout=seconds)
+                return list(islice(hits, MATCHES_PER_PATTERN))
+            except TimeoutError:
+                continue
+        return None
 
 
 def _compiled(pattern: Pattern) -> "regex.Pattern[str]":

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final
 
 import aiokafka
@@ -64,12 +65,24 @@ async def _until_now(consumer: Any, topic: str, kafka: Kafka) -> AsyncIterator[D
         raise BrokerUnreachableError(f"no topic {topic} on {kafka.bootstrap_servers}")
     ends = await consumer.end_offsets(places)
     await consumer.seek_to_beginning(*places)
+    quiet_since = monotonic()
     while pending := [p for p in places if await consumer.position(p) < ends[p]]:
         fetched = await consumer.getmany(*pending, timeout_ms=_POLL_MILLISECONDS)
+        if fetched:
+            quiet_since = monotonic()
+        elif monotonic() - quiet_since > kafka.delivery_seconds:
+            raise BrokerUnreachableError(
+                f"{kafka.bootstrap_servers} sent nothing for {kafka.delivery_seconds:g} s"
+            )
         for place in sorted(fetched):
             for message in fetched[place]:
                 if message.offset < ends[place]:
                     yield _letter(message)
+
+
+def _number(text: str) -> int:
+    """Read a place; -1 for none, in a record that somebody else wrote."""
+    return int(text) if text.isascii() and text.isdigit() else -1
 
 
 def _letter(message: Any) -> DeadLetter:
@@ -87,8 +100,8 @@ def _letter(message: Any) -> DeadLetter:
         detail=text("detail"),
         record=Record(
             topic=text("source-topic"),
-            partition=int(text("source-partition") or -1),
-            offset=int(text("source-offset") or -1),
+            partition=_number(text("source-partition")),
+            offset=_number(text("source-offset")),
             key=own.get(f"{_OWN_HEADERS}source-key"),
             value=message.value,
             headers=headers,

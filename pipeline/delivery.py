@@ -12,7 +12,11 @@ from typing import Any, Final, Self
 
 import aiokafka
 import msgspec
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
 from pipeline.settings import Kafka
 from pipeline.writes import Write
@@ -36,7 +40,7 @@ class DeliveryFailedError(Exception):
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """What the broker confirmed: topics written to, and how many writes had to be made smaller."""
+    """What the broker confirmed, by topic, and what was written instead of too large escalations."""
 
     topics: dict[str, int]
     reduced: dict[str, int]
@@ -142,12 +146,21 @@ class Delivery:
         await self.stop()
 
     async def partitions(self, topic: str) -> frozenset[int]:
-        """Return the topic's partitions, none if it does not exist."""
+        """Return the topic's partitions, none if it does not exist.
+
+        Raises:
+            BrokerUnreachableError: if the broker will not tell, for want of a right to it for instance.
+        """
         try:
             async with asyncio.timeout(_METADATA_SECONDS):
                 return frozenset(await self._connected().partitions_for(topic))
-        except (KafkaError, TimeoutError):
+        except (UnknownTopicOrPartitionError, TimeoutError):
             return frozenset()
+        except KafkaError as error:
+            raise BrokerUnreachableError(
+                f"the broker refuses to describe topic {topic} ({type(error).__name__}): grant this user "
+                "Describe and Read on sources, Describe and Write on the topics it writes to"
+            ) from None
 
     async def deliver(self, writes: Sequence[Write]) -> Delivered:
         """Send, and return when the broker has confirmed every write.
@@ -210,7 +223,8 @@ class Delivery:
         while for_topic is not None:
             if not await self._send([for_topic], topics):
                 if for_topic is not write:
-                    reduced[write.topic] = reduced.get(write.topic, 0) + 1
+                    form = "reference" if for_topic.topic == write.topic else "dead_letter"
+                    reduced[form] = reduced.get(form, 0) + 1
                 return
             for_topic = for_topic.fallback
         raise DeliveryFailedError(

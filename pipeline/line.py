@@ -11,6 +11,7 @@ from pipeline.chain import Chain
 from pipeline.policy import Policy
 from pipeline.screen import Screening, screen
 from pipeline.settings import Settings
+from schemas import Reason, Rejected
 from schemas.labels import taxonomy
 from schemas.source import SourceMapping
 
@@ -25,8 +26,30 @@ class Line(msgspec.Struct, frozen=True):
     registered: tuple[registry.Registered, ...]
 
     def screen(self, source: str, records: Sequence[bytes | None]) -> Screening:
-        """Screen a batch of records of one source."""
-        return screen(records, self.mappings[source], self.chain, self.policy)
+        """Screen a batch of records of one source.
+
+        A record that breaks the line itself, beyond the isolation of detectors, is rejected alone.
+        """
+        try:
+            return screen(records, self.mappings[source], self.chain, self.policy)
+        except Exception:  # noqa: BLE001  # one poison record must not hold up its partition for ever
+            return _merged([self._alone(source, record) for record in records])
+
+    def _alone(self, source: str, record: bytes | None) -> Screening:
+        try:
+            return screen([record], self.mappings[source], self.chain, self.policy)
+        except Exception as error:  # noqa: BLE001
+            detail = f"screening raised {type(error).__name__}; please report it with this record"
+            return Screening((Rejected(reason=Reason.SCREENING_FAILED, detail=detail),), {}, {})
+
+
+def _merged(screenings: Sequence[Screening]) -> Screening:
+    """Join screenings of one record each."""
+    return Screening(
+        tuple(s.events[0] for s in screenings),
+        {p: s.findings[0] for p, s in enumerate(screenings) if s.findings},
+        {p: s.verdicts[0] for p, s in enumerate(screenings) if s.verdicts},
+    )
 
 
 def line(settings: Settings, cache: Path | None) -> Line:

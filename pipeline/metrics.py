@@ -67,8 +67,8 @@ class Metrics:
         )
         self.reduced = Counter(
             "penjaga_writes_reduced",
-            "Escalations too large for their topic, written in a smaller form.",
-            ["topic"],
+            "Escalations too large for their topic, by what was written instead: reference, dead_letter.",
+            ["form"],
             registry=registry,
         )
         self.batch_records = Histogram(

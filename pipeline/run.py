@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import signal
+import socket
 import sys
 from pathlib import Path
 from threading import Thread
@@ -10,7 +12,7 @@ from typing import Final
 
 import faust
 
-from pipeline.app import EXIT_UNREACHABLE, build
+from pipeline.app import EXIT_BUG, EXIT_UNREACHABLE, build
 from pipeline.delivery import BrokerUnreachableError, check
 from pipeline.line import Line
 from pipeline.metrics import Metrics
@@ -26,6 +28,9 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
     `with_parent` stops it too when standard input closes, as it does when a parent that holds the other
     end is killed.
     """
+    # Until Faust takes over there is nothing in hand to finish.
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: os._exit(0))
     if with_parent:
         Thread(target=_stop_with_parent, daemon=True).start()
     log.info(
@@ -43,11 +48,44 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
     except BrokerUnreachableError as error:
         log.critical(str(error))
         sys.exit(EXIT_UNREACHABLE)
+    _see_port(settings)
     app = build(settings, line, Metrics())
     # Its banner and cursor codes are for a terminal that a worker does not have.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         worker = _Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
-        sys.exit(worker.execute_from_commandline())
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as stop:
+            if not stop.code:
+                raise
+        except Exception as error:
+            log.exception("the worker could not run")
+            worker.crash_reason = error
+    reason = worker.crash_reason or app.crash_reason
+    log.critical(
+        "the worker crashed with %s; nothing unconfirmed was committed. Start it again, with --verbose "
+        "to see what Faust and the Kafka client say",
+        type(reason).__name__ if reason else "no reason given",
+    )
+    sys.exit(EXIT_BUG)
+
+
+def _see_port(settings: Settings) -> None:
+    """Say so before anything starts when another worker already listens at the web address."""
+    where = (settings.web.host, settings.web.port)
+    try:
+        kind = socket.getaddrinfo(*where)[0][0]
+        with socket.socket(kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+    except OSError as error:
+        log.critical(
+            "cannot listen on %s:%d (%s): give each worker of a machine a port of its own with "
+            "PENJAGA_WEB_PORT, or correct web.host",
+            *where,
+            error.strerror,
+        )
+        sys.exit(EXIT_UNREACHABLE)
 
 
 class _Worker(faust.Worker):

@@ -17,6 +17,7 @@ from schemas.record import Parsed, parsed
 from schemas.source import Limits, SourceMapping
 
 BATCH_LINES: Final = 500
+_FILL_BYTES: Final = 4096
 
 
 class MissingColumnError(ValueError):
@@ -83,21 +84,26 @@ def _scanned(number: int, event: Event | Rejected, screening: Screening, positio
 def json_lines(stream: BinaryIO, limits: Limits, *, fill: bool) -> Iterator[Input]:
     """Read JSON lines; with `fill`, put what an event needs beside its text where it is missing.
 
-    A line longer than a record may be is read past, not into memory.
+    A line longer than a record may be is read past, not into memory. What is filled in does not count.
     """
     number = 0
     while head := stream.readline(limits.record_bytes + 2):
         number += 1
-        if len(head) > limits.record_bytes and not head.endswith(b"\n"):
-            while (rest := stream.readline(limits.record_bytes)) and not rest.endswith(b"\n"):
-                pass
+        raw = head.rstrip(b"\r\n")
+        while not head.endswith(b"\n") and (head := stream.readline(limits.record_bytes)):
+            pass
+        if len(raw) > limits.record_bytes:
             yield Input(number, _too_large(limits))
         else:
-            raw = head.rstrip(b"\r\n")
-            yield Input(number, filled(raw, number) if fill else raw)
+            yield Input(number, filled(raw, number, limits) if fill else raw)
 
 
-def csv_rows(stream: BinaryIO, text_column: str) -> Iterator[Input]:
+def room_to_fill(limits: Limits) -> Limits:
+    """Return limits under which a filled record is no larger for what was filled in."""
+    return msgspec.structs.replace(limits, record_bytes=2 * limits.record_bytes + _FILL_BYTES)
+
+
+def csv_rows(stream: BinaryIO, text_column: str, limits: Limits) -> Iterator[Input]:
     """Read CSV rows with a header; other columns named like an event's plain fields are used too.
 
     Raises:
@@ -111,18 +117,22 @@ def csv_rows(stream: BinaryIO, text_column: str) -> Iterator[Input]:
             f"no column `{text_column}`; the header has {', '.join(rows.fieldnames or ()) or 'nothing'}"
         )
     for number, row in enumerate(rows, start=1):
-        value = row[text_column] or ""
+        value = row[text_column]
+        if value is None or None in row:
+            detail = f"expected as many columns as the header's {len(rows.fieldnames or ())}"
+            yield Input(number, Rejected(reason=Reason.WRONG_TYPE, detail=detail))
+            continue
         plain = {k: row[k] for k in ("id", "platform", "kind", "language") if row.get(k)}
         try:
-            yield Input(number, filled(orjson.dumps({"text": value, **plain}), number))
+            yield Input(number, filled(orjson.dumps({"text": value, **plain}), number, limits))
         except orjson.JSONEncodeError:
             detail = "the row is not UTF-8"
             yield Input(number, Rejected(reason=Reason.INVALID_UNICODE, detail=detail))
 
 
-def filled(raw: bytes, number: int) -> bytes:
+def filled(raw: bytes, number: int, limits: Limits) -> bytes:
     """Put an id from the line number, and neutral values for the rest, into a JSON object without them."""
-    value = parsed(raw, Limits())
+    value = parsed(raw, limits)
     if isinstance(value, Parsed):  # a byte order mark, or half an emoji
         value = value.value
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
+import regex
 
 from pipeline.policy import Rule
 from schemas.document import Document, DocumentError
@@ -23,6 +24,9 @@ OTHER_VARIABLES: Final = frozenset(
     {"PENJAGA_CONFIG", "PENJAGA_CACHE_DIR", "PENJAGA_KAFKA_SASL_PASSWORD", "PENJAGA_REQUIRE"}
 )
 """Variables with the prefix that are no settings: two folders, a secret, and what the test suite requires."""
+
+_ADDRESS: Final = regex.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}")
+_SERVICE_LINK: Final = regex.compile(r"_SERVICE_(?:HOST|PORT)|_PORT(?:_\d+_(?:TCP|UDP|SCTP).*)?$")
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -170,6 +174,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
             # The file alone was sound, so the environment is to blame.
             raise SettingsError(f"{', '.join(variables)}: {error.problem}") from None
         settings = msgspec.structs.replace(settings, policy=_default_policy() | settings.policy)
+        _check_kafka(document, settings.kafka)
         _check_policy(document, settings)
         _check_sources(document, settings)
     except DocumentError as error:
@@ -197,6 +202,8 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
         document.content.setdefault("kafka", {})["bootstrap_servers"] = servers
         used.append("KAFKA_BOOTSTRAP_SERVERS")
     for variable in sorted(given.keys() - OTHER_VARIABLES):
+        if variable not in known and _SERVICE_LINK.search(variable):
+            continue  # Kubernetes sets such variables for a Service of that name.
         if variable not in known:
             raise SettingsError(
                 f"{variable}: no such setting; expected one of {', '.join(sorted(known))}"
@@ -206,7 +213,11 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
         try:
             msgspec.convert(value, field.type)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{variable}: {str(error).lower()}") from None
+            link = given[variable].startswith(("tcp://", "udp://"))
+            hint = (
+                "; Kubernetes sets it for a Service: use enableServiceLinks: false" if link else ""
+            )
+            raise SettingsError(f"{variable}: {str(error).lower()}{hint}") from None
         document.content.setdefault(section, {})[field.encode_name] = value
         used.append(variable)
     return used
@@ -222,6 +233,32 @@ def _value(text: str, type_: object) -> object:
         except tomllib.TOMLDecodeError:
             return text
     return text
+
+
+def _check_kafka(document: Document, kafka: Kafka) -> None:
+    """See that addresses, certificates and credentials can be used before a worker is started with them."""
+    for server in kafka.bootstrap_servers.split(","):
+        if not _ADDRESS.fullmatch(server.strip()):
+            where = ("kafka", "bootstrap_servers")
+            raise document.error(where, f"expected host:port, separated by commas, got `{server}`")
+    for name in ("ca_file", "certificate_file", "key_file", "sasl_password_file"):
+        path = getattr(kafka, name)
+        try:
+            Path(path or os.devnull).open("rb").close()
+        except OSError as error:
+            where = ("kafka", name)
+            raise document.error(where, f"{name}: cannot read {path}: {error.strerror}") from None
+    try:
+        kafka.ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        problem = f"the certificates cannot be used: {error}"
+        raise document.error(("kafka", "certificate_file"), problem) from None
+    if kafka.security_protocol.startswith("SASL"):
+        if not kafka.sasl_username:
+            raise document.error(("kafka",), "sasl_username: expected one under SASL")
+        if not kafka.sasl_password():
+            problem = "expected a password in PENJAGA_KAFKA_SASL_PASSWORD or in sasl_password_file"
+            raise document.error(("kafka",), problem)
 
 
 def _check_policy(document: Document, settings: Settings) -> None:

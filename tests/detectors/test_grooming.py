@@ -137,6 +137,17 @@ def test_courting_adults_are_held_below_review(chain: Chain) -> None:
     assert _score(chain, _event(text, recipient="minor")) >= REVIEW
 
 
+def test_processes_together_weigh_more_with_a_sign_of_a_child(chain: Chain) -> None:
+    """Two processes that draw a child in add a little; age, platform and meeting alone do not."""
+    drawn = _finding(chain, _event("what grade are you in? turn on your camera"))
+    peers = _finding(chain, _event("what grade are you in? add me on snapchat"))
+
+    assert drawn is not None
+    assert drawn.evidence[-1].term == "grooming.together"
+    assert peers is not None
+    assert "grooming.together" not in {e.term for e in peers.evidence}
+
+
 def test_the_score_can_be_added_up_again(chain: Chain) -> None:
     """The evidence of every finding sums to its score, and every span lies in the text."""
     added = 0

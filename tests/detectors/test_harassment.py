@@ -139,6 +139,27 @@ def test_banter_quotation_and_comfort_count_against_it(
     assert _score(chain, _event(text), HARASSMENT) == score
 
 
+@pytest.mark.parametrize(
+    ("text", "label", "is_reviewed"),
+    [
+        ("budak tu memang busuk", HARASSMENT, False),
+        ("jgn datang sekolah lagi", HARASSMENT, False),
+        ("budak tu memang busuk, jangan kawan dgn dia", HARASSMENT, True),
+        ("nobody in class likes you, don't come to school any more", HARASSMENT, True),
+        ("that guy lives at the corner", DOXXING_OR_THREAT, False),
+        ("that guy lives at the corner, everyone go harass him", DOXXING_OR_THREAT, True),
+    ],
+)
+def test_talk_about_someone_counts_only_beside_something_else(
+    chain: Chain, text: str, label: str, *, is_reviewed: bool
+) -> None:
+    """An insult about a third person, sending away and an address are never the whole."""
+    score = _score(chain, _event(text), label)
+
+    assert (score >= REVIEW) is is_reviewed
+    assert is_reviewed or score == 0.0
+
+
 def test_threats_and_insults_are_separate_findings(chain: Chain) -> None:
     """A message may be both, each with its own evidence."""
     found = _findings(
@@ -146,7 +167,7 @@ def test_threats_and_insults_are_separate_findings(chain: Chain) -> None:
     )
 
     assert set(found) == {HARASSMENT, DOXXING_OR_THREAT}
-    assert found[DOXXING_OR_THREAT].score == 0.8
+    assert found[DOXXING_OR_THREAT].score == 0.85
     assert found[DOXXING_OR_THREAT].reason == (
         "a claim to know or wait at someone's place, a threat of violence"
     )

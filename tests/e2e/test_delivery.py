@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import pytest
 
 from pipeline.line import line
 from tests.e2e.brokers import Broker, KafkaCluster
-from tests.e2e.workers import CANARY, Reader, Site, event, free_port, send
+from tests.e2e.workers import (
+    CANARY,
+    Reader,
+    Site,
+    commit,
+    committed,
+    event,
+    free_port,
+    send,
+)
 
 Unique = Callable[[str], str]
 
@@ -191,17 +201,50 @@ async def test_an_escalation_that_fits_in_no_form_becomes_a_dead_letter(
         assert b"escalation_too_large" == dict(letter.headers)["penjaga-reason"]
 
 
-async def test_a_storm_of_rejections_stops_the_worker_without_committing(
+async def test_a_storm_of_rejections_stops_every_worker_and_commits_none_of_it(
     broker: Broker, unique: Unique, tmp_path: Path
 ) -> None:
-    """A changed format must not empty the topic into the dead letters."""
-    extra = '[screening]\ndead_letters_in_a_row = 200\n[sources."SOURCE"]'
+    """A changed format must not empty the topic into the dead letters, one restart after the other."""
+    extra = '[screening]\ndead_letters_in_a_row = 700\n[sources."SOURCE"]'
     with Site.make(broker, tmp_path, unique, extra) as site:
-        await send(broker.bootstrap_servers, site.source, [b"<xml/>"] * 1200)
+        await send(broker.bootstrap_servers, site.source, [event(1, "hello")])
+        await send(broker.bootstrap_servers, site.source, [b"<xml/>"] * 1500)
+        statuses = [await stopped(site.start()) for _ in range(2)]
+        offset, end = await committed(broker.bootstrap_servers, site.group, site.source)
+
+        assert [75, 75] == statuses
+        assert "rejected" in site.log_messages()[-1]
+        assert 1501 == end
+        # The good record may share its batch, and so its commit, with bad ones.
+        assert offset <= 501
+
+
+async def test_a_topic_made_anew_is_read_from_its_beginning(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """Offsets committed for what is no longer there must not hide what is."""
+    values: list[bytes | None] = [event(n, CANARY) for n in range(40)]
+    with Site.make(broker, tmp_path, unique) as site:
+        await send(broker.bootstrap_servers, site.source, values)
+        await commit(broker.bootstrap_servers, site.group, site.source, 1000)
+        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+            site.start()
+            await reader.until(lambda: len(set(reader.keys(site.escalations))) >= 40)
+
+        assert expected_ids(site, values) == set(reader.keys(site.escalations))
+
+
+async def test_a_second_worker_on_the_same_port_is_told_so(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """Two workers of one machine need two ports; the second says which variable to set."""
+    with Site.make(broker, tmp_path, unique) as site, socket.socket() as taken:
+        taken.bind(("127.0.0.1", site.port))
+        taken.listen()
         status = await stopped(site.start())
 
-        assert 75 == status
-        assert "rejected" in site.log_messages()[-1]
+        assert 69 == status
+        assert "PENJAGA_WEB_PORT" in site.log_messages()[-1]
 
 
 async def test_dead_letters_are_listed_shown_and_replayed(

@@ -17,6 +17,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.embedded import PARTITIONS
 from pipeline.settings import Settings, load
 from tests.e2e.brokers import Broker
 
@@ -212,12 +213,29 @@ class Reader:
                     self.records += records
 
 
+def _places(topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+
+
 async def committed(servers: str, group: str, topic: str) -> tuple[int, int]:
     """Return what a group has committed on a topic and what there is, summed over partitions."""
-    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=group) as consumer:
-        consumer.subscribe([topic])
-        await consumer.topics()
-        places = [TopicPartition(topic, p) for p in range(4)]
-        ends = await consumer.end_offsets(places)
-        offsets = [await consumer.committed(p) or 0 for p in places]
-        return sum(offsets), sum(ends.values())
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group)
+    await consumer.start()
+    try:
+        consumer.assign(_places(topic))
+        ends = await consumer.end_offsets(_places(topic))
+        offsets = [await consumer.committed(place) or 0 for place in _places(topic)]
+    finally:
+        await consumer.stop()
+    return sum(offsets), sum(ends.values())
+
+
+async def commit(servers: str, group: str, topic: str, offset: int) -> None:
+    """Commit the same offset on every partition for a group that nobody is in."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign(_places(topic))
+        await consumer.commit(dict.fromkeys(_places(topic), offset))
+    finally:
+        await consumer.stop()

@@ -132,8 +132,8 @@ def test_a_long_line_is_not_read_into_memory() -> None:
 
 def test_what_a_line_lacks_is_filled_in() -> None:
     """An id from the line number and neutral values; what the line has, it keeps."""
-    bare = json.loads(filled(b'{"text": "a"}', 7))
-    own = json.loads(filled(record("a", "mine", kind="post"), 7))
+    bare = json.loads(filled(b'{"text": "a"}', 7, Limits()))
+    own = json.loads(filled(record("a", "mine", kind="post"), 7, Limits()))
 
     assert ("line-7", "scan", "public") == (bare["id"], bare["platform"], bare["audience"]["kind"])
     assert ("mine", "test", "post") == (own["id"], own["platform"], own["kind"])
@@ -142,7 +142,7 @@ def test_what_a_line_lacks_is_filled_in() -> None:
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'"text"', b"7", b"\xff", b"[" * 5000])
 def test_what_is_no_object_is_left_as_it_is(raw: bytes) -> None:
     """So that it is rejected for what it is."""
-    assert raw == filled(raw, 1)
+    assert raw == filled(raw, 1, Limits())
 
 
 def test_a_mark_at_the_start_and_half_an_emoji_are_no_obstacle(built: Line) -> None:
@@ -181,23 +181,23 @@ CSV = (
 
 
 def test_csv_rows_are_read_by_column(built: Line) -> None:
-    """Quotes, line breaks in a field, short and long rows; ids from a column or the row's number."""
-    inputs = list(csv_rows(io.BytesIO(CSV.encode()), "text"))
+    """Quotes, line breaks in a field; ids from a column or the row's number; other widths rejected."""
+    inputs = list(csv_rows(io.BytesIO(CSV.encode()), "text", Limits()))
     found = list(scan(inputs, built, SourceMapping.compile({})))
     events = [item.event for item in found]
 
-    assert all(isinstance(event, Event) for event in events)
-    assert ["a", "line-2", "b", "c"] == [e.id for e in events if isinstance(e, Event)]
-    assert ['hello, "you"', f"two\nlines {CANARY}", "", "中文"] == [
+    assert [True, True, False, False] == [isinstance(event, Event) for event in events]
+    assert ["a", "line-2"] == [e.id for e in events if isinstance(e, Event)]
+    assert ['hello, "you"', f"two\nlines {CANARY}"] == [
         e.text for e in events if isinstance(e, Event)
     ]
-    assert ["en", None, None, "zh"] == [e.language for e in events if isinstance(e, Event)]
+    assert ["en", None] == [e.language for e in events if isinstance(e, Event)]
     assert ["none", "review", "none", "none"] == [item.action for item in found]
 
 
 def test_a_csv_row_that_is_no_text_is_rejected_alone() -> None:
     """The rows around it are read."""
-    found = list(csv_rows(io.BytesIO(b"text\nok\n\xff\xfe\nok\n"), "text"))
+    found = list(csv_rows(io.BytesIO(b"text\nok\n\xff\xfe\nok\n"), "text", Limits()))
 
     assert [False, True, False] == [isinstance(item.record, Rejected) for item in found]
 
@@ -206,7 +206,7 @@ def test_a_csv_row_that_is_no_text_is_rejected_alone() -> None:
 def test_a_csv_without_the_column_is_refused(content: bytes) -> None:
     """The message says what the header has."""
     with pytest.raises(ValueError, match=r"no column `text`; the header has (nothing|a, b)"):
-        list(csv_rows(io.BytesIO(content), "text"))
+        list(csv_rows(io.BytesIO(content), "text", Limits()))
 
 
 def test_the_line_is_that_of_a_worker(built: Line) -> None:
@@ -340,3 +340,34 @@ def test_memory_does_not_grow_with_the_file(cache: Path, tmp_path: Path) -> None
         peaks.append(peak)
 
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_a_csv_row_of_another_width_is_rejected_not_cut() -> None:
+    """An unquoted comma, or a missing column, must not hide the rest of a text."""
+    content = b"id,text\n1,hello, world\n2\n3,fine\n"
+
+    rows = list(csv_rows(io.BytesIO(content), "text", Limits()))
+
+    assert ["wrong_type", "wrong_type", None] == [
+        row.record.reason.value if isinstance(row.record, Rejected) else None for row in rows
+    ]
+
+
+def test_what_is_filled_in_does_not_count_against_the_limit(cache: Path, tmp_path: Path) -> None:
+    """A line is as large as it was written; the configured limit decides, not the default one."""
+    config = tmp_path / "penjaga.toml"
+    config.write_text("[limits]\nrecord_bytes = 100\n")
+    fits = json.dumps({"text": "a" * 80}).encode()
+    larger = json.dumps({"text": "a" * 100}).encode()
+    done = penjaga(cache, "--config", str(config), stdin=fits + b"\n" + larger + b"\n" + fits)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert [None, "record_too_large", None] == [line.get("rejected") for line in lines]
+
+
+def test_a_column_and_a_source_exclude_each_other(cache: Path) -> None:
+    """A mapping is for a topic's records, so the two together are a mistake."""
+    done = penjaga(cache, "--source", "chat.raw", "--text-column", "text", stdin=b"text\na\n")
+
+    assert 2 == done.returncode
+    assert b"give one" in done.stderr

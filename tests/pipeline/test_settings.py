@@ -210,8 +210,47 @@ def test_a_password_in_the_file_is_refused(tmp_path: Path) -> None:
 def test_encryption_follows_the_protocol() -> None:
     """Certificates are checked whenever the protocol is encrypted."""
     plain = load(None, {}).kafka.ssl_context()
-    encrypted = load(None, {"PENJAGA_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}).kafka.ssl_context()
+    encrypted = load(None, {"PENJAGA_KAFKA_SECURITY_PROTOCOL": "SSL"}).kafka.ssl_context()
 
     assert plain is None
     assert encrypted
     assert (ssl.CERT_REQUIRED, True) == (encrypted.verify_mode, encrypted.check_hostname)
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_mistake() -> None:
+    """Its variables are passed over; one that hits a setting says where it comes from."""
+    links = {
+        "PENJAGA_SERVICE_HOST": "10.0.0.1",
+        "PENJAGA_SERVICE_PORT_HTTP": "6066",
+        "PENJAGA_PORT": "tcp://10.0.0.1:6066",
+        "PENJAGA_PORT_6066_TCP_ADDR": "10.0.0.1",
+    }
+
+    assert load(None, {}) == load(None, links)
+    with pytest.raises(SettingsError, match=r"PENJAGA_WEB_PORT: .*enableServiceLinks"):
+        load(None, {"PENJAGA_WEB_PORT": "tcp://10.0.0.1:80"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"KAFKA_BOOTSTRAP_SERVERS": "kafka://a:1"}, "expected host:port"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "a:b"}, "expected host:port"),
+        ({"PENJAGA_KAFKA_CA_FILE": "/nowhere/ca.pem"}, "ca_file: cannot read /nowhere/ca.pem"),
+        ({"PENJAGA_KAFKA_SASL_PASSWORD_FILE": "/nowhere/p"}, "sasl_password_file: cannot read"),
+        ({"PENJAGA_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "sasl_username: expected one"),
+        (
+            {
+                "PENJAGA_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                "PENJAGA_KAFKA_SASL_USERNAME": "penjaga",
+            },
+            "expected a password in PENJAGA_KAFKA_SASL_PASSWORD",
+        ),
+    ],
+)
+def test_a_connection_that_cannot_be_made_is_refused_early(
+    environment: dict[str, str], expected: str
+) -> None:
+    """`config check` sees what a worker would only trip over."""
+    with pytest.raises(SettingsError, match=expected):
+        load(None, environment)
