@@ -233,7 +233,8 @@ class KafkaCluster:
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         for node in self.nodes:
-            arguments = ("format", "-t", cluster, "-c", self._properties(node))
+            # In one word, because one id in 64 begins with a dash.
+            arguments = ("format", f"--cluster-id={cluster}", "-c", self._properties(node))
             formatted = subprocess.run(
                 self._java("kafka.tools.StorageTool", *arguments),
                 stdout=subprocess.PIPE,
