@@ -25,6 +25,7 @@ from faust.types import TP
 from faust.web import Request, Response, View
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from pipeline import status
 from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError
 from pipeline.line import Line
 from pipeline.metrics import Metrics
@@ -37,14 +38,8 @@ log: Final = logging.getLogger(__name__)
 
 _EXPOSITION: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
 
-EXIT_UNREACHABLE: Final = 69
-"""EX_UNAVAILABLE of sysexits.h: the broker or a topic is not there."""
-EXIT_DELIVERY: Final = 75
-"""EX_TEMPFAIL: start again, and the uncommitted records are read again."""
 STOP_SECONDS: Final = 20.0
 """How long a stop waits for the batch in hand: less than the 30 s that Kubernetes grants."""
-EXIT_BUG: Final = 70
-"""EX_SOFTWARE."""
 
 
 class Health:
@@ -61,13 +56,13 @@ class Health:
         return time.monotonic() - self.delivering_since if self.delivering_since else 0.0
 
 
-def stop_process(status: int, message: str) -> NoReturn:
+def stop_process(code: int, message: str) -> NoReturn:
     """End the process at once: no shutdown hook may commit what was not delivered."""
     log.critical(message)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(code)
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -145,7 +140,7 @@ def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
                 await worker.delivery.stop()
         except TimeoutError:
             stop_process(
-                EXIT_DELIVERY,
+                status.UNDELIVERED,
                 f"told to stop, but a batch stayed unconfirmed for {STOP_SECONDS:g} s; it will be read again",
             )
 
@@ -171,12 +166,12 @@ async def _guarded(work: Any) -> Any:
     try:
         return await work
     except BrokerUnreachableError as error:
-        stop_process(EXIT_UNREACHABLE, str(error))
+        stop_process(status.UNREACHABLE, str(error))
     except DeliveryFailedError as error:
-        stop_process(EXIT_DELIVERY, f"stopping without committing: {error}")
+        stop_process(status.UNDELIVERED, f"stopping without committing: {error}")
     except Exception:
         log.exception("a bug; please report it")
-        stop_process(EXIT_BUG, "stopping without committing after an unexpected error")
+        stop_process(status.CRASHED, "stopping without committing after an unexpected error")
 
 
 def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import dead_letters, registry
+from pipeline import dead_letters, registry, status
 from pipeline import scan as scanning
 from pipeline.database import PatternError
 from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
@@ -26,11 +26,6 @@ from pipeline.settings import Settings, SettingsError, load
 from schemas import Event, Rejected
 from schemas.document import DocumentError
 from schemas.source import SourceMapping
-
-EXIT_REJECTED: Final = 1
-EXIT_CONFIGURATION: Final = 2
-EXIT_UNREACHABLE: Final = 69
-EXIT_DELIVERY: Final = 75
 
 _CONFIG_HELP: Final = (
     "The configuration file. Without it: $PENJAGA_CONFIG, then ./penjaga.toml, then built-in "
@@ -47,16 +42,16 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except (SettingsError, registry.RegistryError, PatternError, DocumentError) as error:
-        _fail(EXIT_CONFIGURATION, error)
+        _fail(status.CONFIGURATION, error)
     except BrokerUnreachableError as error:
-        _fail(EXIT_UNREACHABLE, error)
+        _fail(status.UNREACHABLE, error)
     except DeliveryFailedError as error:
-        _fail(EXIT_DELIVERY, error)
+        _fail(status.UNDELIVERED, error)
 
 
-def _fail(status: int, error: Exception) -> None:
+def _fail(code: int, error: Exception) -> None:
     click.echo(f"penjaga: {error}", err=True)
-    sys.exit(status)
+    sys.exit(code)
 
 
 class _Commands(click.Group):
@@ -90,7 +85,8 @@ def cli() -> None:
       penjaga worker --config my.toml       on your own topics
 
     Exit status: 0 done, 1 some input was rejected (or the demo saw a fault), 2 wrong usage or
-    configuration, 69 no broker or topic, 75 a write could not be confirmed.
+    configuration, 69 no broker or topic, 70 a crash, 75 a write could not be
+    confirmed.
     """
 
 
@@ -206,7 +202,7 @@ def scan(
     sys.stdout.flush()
     if count:
         click.echo(f"penjaga: {count} rejected, the first on {first}", err=True)
-        sys.exit(EXIT_REJECTED)
+        sys.exit(status.REJECTED)
 
 
 def _refusal(number: int, rejected: Rejected) -> str:
@@ -410,7 +406,7 @@ def replay(config: Path | None, reason: str | None, dry_run: bool) -> None:
         )
     click.echo(orjson.dumps(outcome).decode())
     if outcome["rejected"]:
-        sys.exit(EXIT_REJECTED)
+        sys.exit(status.REJECTED)
 
 
 def _letters(settings: Settings, reason: str | None) -> AsyncIterator[dead_letters.DeadLetter]:

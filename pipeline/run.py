@@ -12,7 +12,8 @@ from typing import Final
 
 import faust
 
-from pipeline.app import EXIT_BUG, EXIT_UNREACHABLE, build
+from pipeline import status
+from pipeline.app import build
 from pipeline.delivery import BrokerUnreachableError, check
 from pipeline.line import Line
 from pipeline.metrics import Metrics
@@ -47,7 +48,7 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
         asyncio.run(check(settings.kafka, topics))
     except BrokerUnreachableError as error:
         log.critical(str(error))
-        sys.exit(EXIT_UNREACHABLE)
+        sys.exit(status.UNREACHABLE)
     _see_port(settings)
     app = build(settings, line, Metrics())
     # Its banner and cursor codes are for a terminal that a worker does not have.
@@ -67,7 +68,7 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
         "to see what Faust and the Kafka client say",
         type(reason).__name__ if reason else "no reason given",
     )
-    sys.exit(EXIT_BUG)
+    sys.exit(status.CRASHED)
 
 
 def _see_port(settings: Settings) -> None:
@@ -85,7 +86,7 @@ def _see_port(settings: Settings) -> None:
             *where,
             error.strerror,
         )
-        sys.exit(EXIT_UNREACHABLE)
+        sys.exit(status.UNREACHABLE)
 
 
 class _Worker(faust.Worker):
