@@ -193,7 +193,7 @@ def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
         health.delivering_since = time.monotonic()
         with metrics.delivery_seconds.labels(topic).time():
             delivered = await worker.delivery.deliver(
-                writes(records, screening, worker.settings.topics)
+                writes(records.__getitem__, screening, worker.settings.topics)
             )
         held.update(_behind(app, messages))
         # A run of rejected records is committed with the good record that ends it: a storm that stops the

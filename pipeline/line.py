@@ -40,13 +40,15 @@ class Line(msgspec.Struct, frozen=True):
             return screen([record], self.mappings[source], self.chain, self.policy)
         except Exception as error:  # noqa: BLE001
             detail = f"screening raised {type(error).__name__}; please report it with this record"
-            return Screening((Rejected(reason=Reason.SCREENING_FAILED, detail=detail),), {}, {})
+            rejected = Rejected(reason=Reason.SCREENING_FAILED, detail=detail)
+            return Screening((rejected,), {0: rejected}, {}, {})
 
 
 def _merged(screenings: Sequence[Screening]) -> Screening:
     """Join screenings of one record each."""
     return Screening(
         tuple(s.events[0] for s in screenings),
+        {p: s.rejected[0] for p, s in enumerate(screenings) if s.rejected},
         {p: s.findings[0] for p, s in enumerate(screenings) if s.findings},
         {p: s.verdicts[0] for p, s in enumerate(screenings) if s.verdicts},
     )

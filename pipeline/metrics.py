@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 
 from pipeline.screen import Screening
-from schemas import Event, Rejected
+from schemas import Event
 
 # The time a counter was born is noise on a page that people read.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
@@ -119,7 +119,7 @@ class Metrics:
         self.batch_records.labels(source).observe(len(records))
         self.passed.labels(source).inc(screening.passed)
         self.flagged.labels(source).inc(screening.flagged)
-        rejections = Tally(e.reason.value for e in screening.events if isinstance(e, Rejected))
+        rejections = Tally(rejected.reason.value for rejected in screening.rejected.values())
         for reason, count in rejections.items():
             self.rejected.labels(source, reason).inc(count)
         for findings in screening.findings.values():

@@ -10,7 +10,6 @@ from pipeline.delivery import Delivery
 from pipeline.line import Line
 from pipeline.settings import Settings
 from pipeline.writes import Record, writes
-from schemas import Rejected
 
 BATCH_RECORDS: Final = 500
 
@@ -45,23 +44,10 @@ async def replay(
             screening = line.screen(source, [record.value for record in records])
             counts["passed"] += screening.passed
             counts["flagged"] += screening.flagged
-            counts["rejected"] += screening.rejected
-            read = [
-                position
-                for position, event in enumerate(screening.events)
-                if not isinstance(event, Rejected)
-            ]
+            counts["rejected"] += len(screening.rejected)
             if not dry_run:
-                kept = msgspec.structs.replace(
-                    screening,
-                    events=tuple(screening.events[p] for p in read),
-                    verdicts={
-                        n: screening.verdicts[p]
-                        for n, p in enumerate(read)
-                        if p in screening.verdicts
-                    },
-                )
-                await delivery.deliver(writes([records[p] for p in read], kept, settings.topics))
+                read = msgspec.structs.replace(screening, rejected={})
+                await delivery.deliver(writes(records.__getitem__, read, settings.topics))
 
         async for letter in dead_letters.read(settings.kafka, settings.topics.dead_letters, reason):
             counts["read"] += 1

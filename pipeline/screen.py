@@ -15,16 +15,12 @@ from schemas.source import SourceMapping
 
 
 class Screening(msgspec.Struct, frozen=True):
-    """What became of a batch: every record is an event or rejected; the other two are sparse."""
+    """What became of a batch, by the position of its records; only `events` has an entry for each."""
 
     events: tuple[Event | Rejected, ...]
+    rejected: dict[int, Rejected]
     findings: dict[int, tuple[Finding, ...]]
     verdicts: dict[int, tuple[Verdict, ...]]
-
-    @property
-    def rejected(self) -> int:
-        """How many records were no event."""
-        return sum(isinstance(event, Rejected) for event in self.events)
 
     @property
     def flagged(self) -> int:
@@ -34,7 +30,7 @@ class Screening(msgspec.Struct, frozen=True):
     @property
     def passed(self) -> int:
         """How many events call for nothing."""
-        return len(self.events) - self.rejected - self.flagged
+        return len(self.events) - len(self.rejected) - self.flagged
 
 
 def screen(
@@ -42,9 +38,11 @@ def screen(
 ) -> Screening:
     """Decode, match and decide a batch of records of one source."""
     events = tuple(mapping.decode(record) for record in records)
+    rejected = {p: event for p, event in enumerate(events) if isinstance(event, Rejected)}
     positions = [p for p, event in enumerate(events) if isinstance(event, Event)]
     readable = [event for event in events if isinstance(event, Event)]
     found = chain.findings(readable)
     findings = {positions[n]: found[n] for n in found}
     decided = {positions[n]: policy.decide(readable[n], found[n]) for n in found}
-    return Screening(events, findings, {p: verdicts for p, verdicts in decided.items() if verdicts})
+    verdicts = {p: verdicts for p, verdicts in decided.items() if verdicts}
+    return Screening(events, rejected, findings, verdicts)

@@ -4,7 +4,7 @@ A write that its topic refuses as too large has a fallback: an escalation loses 
 when even that does not fit, its source record goes to the dead-letter topic.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -39,15 +39,15 @@ class Write(msgspec.Struct, frozen=True):
     fallback: "Write | None" = None
 
 
-def writes(records: Sequence[Record], screening: Screening, topics: Topics) -> list[Write]:
-    """Return every write a batch causes, in the order of its records."""
+def writes(record_at: Callable[[int], Record], screening: Screening, topics: Topics) -> list[Write]:
+    """Return every write a batch causes, in the order of its records; few records cause any."""
     out: list[Write] = []
-    for position, (record, event) in enumerate(zip(records, screening.events, strict=True)):
-        if isinstance(event, Rejected):
-            out.append(dead_letter(record, event, topics))
-        else:
-            verdicts = screening.verdicts.get(position, ())
-            out.extend(_verdict(record, verdict, topics) for verdict in verdicts)
+    for position in sorted(screening.rejected.keys() | screening.verdicts.keys()):
+        record = record_at(position)
+        if position in screening.rejected:
+            out.append(dead_letter(record, screening.rejected[position], topics))
+        verdicts = screening.verdicts.get(position, ())
+        out.extend(_verdict(record, verdict, topics) for verdict in verdicts)
     return out
 
 

@@ -207,7 +207,7 @@ values = [
 ]
 records = [Record("t", 0, n, b"k", v) for n, v in enumerate(values)]
 built = line(Settings(), Path(sys.argv[1]))
-for write in writes(records, built.screen("platform.events", values), Topics()):
+for write in writes(records.__getitem__, built.screen("platform.events", values), Topics()):
     print(write)
 """
 

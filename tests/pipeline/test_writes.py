@@ -20,7 +20,7 @@ def written(built: Line, *values: bytes | None) -> list[Write]:
         Record(SOURCE, 3, 100 + n, f"key{n}".encode(), value, (("trace", b"t1"),))
         for n, value in enumerate(values)
     ]
-    return writes(records, built.screen(SOURCE, values), TOPICS)
+    return writes(records.__getitem__, built.screen(SOURCE, values), TOPICS)
 
 
 def test_a_clean_record_causes_no_write(built: Line) -> None:
@@ -50,7 +50,7 @@ def test_a_shadow_verdict_goes_to_the_shadow_topic(built: Line) -> None:
     shadow = msgspec.structs.replace(
         screening, verdicts={0: (msgspec.structs.replace(verdict, action="shadow"),)}
     )
-    [write] = writes([Record(SOURCE, 0, 0, None, b"x")], shadow, TOPICS)
+    [write] = writes([Record(SOURCE, 0, 0, None, b"x")].__getitem__, shadow, TOPICS)
 
     assert "quiet" == write.topic
 
