@@ -4,19 +4,23 @@ Platforms have shapes of their own; `schemas.source` maps them to this one, so t
 knows where a message came from.
 """
 
+import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+_SLUG: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+# Checked by `slug_error` and not by msgspec, which would call a regular expression for every event.
+Slug = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{_SLUG.pattern}$"})]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 AgeBand = Literal["minor", "adult", "unknown"]
 
 
-class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who wrote it. An unknown age band is the normal case and silences nothing."""
 
     id: Id
@@ -24,40 +28,42 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     age_band: AgeBand = "unknown"
 
 
-class Audience(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Audience(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who could read it: the Malaysian Online Safety Act leaves private messaging out (s.2)."""
 
     kind: Literal["dm", "group", "public"]
-    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     recipient_ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
     recipient_age_band: AgeBand = "unknown"
 
 
-class Conversation(msgspec.Struct, frozen=True):
+class Conversation(msgspec.Struct, frozen=True, gc=False):
     """The exchange a message belongs to: a direct chat, a thread, a comment section."""
 
     id: Id
 
 
-class Space(msgspec.Struct, frozen=True):
+class Space(msgspec.Struct, frozen=True, gc=False):
     """The group, page or channel it was written in."""
 
     id: Id
     kind: Slug = "group"
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """The person it is addressed to or about, where the platform knows."""
 
     id: Id
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One message, comment, post, bio or space name, as it was written.
 
     `text` is the original, never normalised; every span in a finding counts its Unicode code points.
     `attributes` are carried along and never required.
     """
+
+    # What JSON can say holds no cycle, so the garbage collector need not look at events (`gc=False`).
 
     id: Id
     platform: Slug
@@ -74,3 +80,24 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)] = ()
     is_ad: bool = False
     attributes: dict[str, Any] = {}
+
+
+SLUGS: Final = ("platform", "kind", "space.kind")
+"""The fields that hold a slug."""
+
+
+def slug_error(event: Event) -> str | None:
+    """Name the field whose slug is none, if there is one."""
+    held = (event.platform, event.kind, event.space.kind if event.space else None)
+    wrong = (
+        name
+        for name, slug in zip(SLUGS, held, strict=True)
+        if slug is not None and not is_slug(slug)
+    )
+    return next(wrong, None)
+
+
+@lru_cache(maxsize=4096)
+def is_slug(text: str) -> bool:
+    """Tell whether a text is a slug; platforms have few, so each is looked at once."""
+    return _SLUG.fullmatch(text) is not None

@@ -20,7 +20,7 @@ What is decided here, and why:
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from typing import Any, Final, Literal, get_args
@@ -28,7 +28,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 import orjson
 
-from schemas.event import Event
+from schemas.event import SLUGS, Event, is_slug, slug_error
 from schemas.record import Limits, Parsed, is_envelope, parsed, unwrapped
 from schemas.rejected import Reason, Rejected
 
@@ -137,6 +137,27 @@ class SourceMapping(msgspec.Struct, frozen=True):
 
     def decode(self, raw: bytes | None) -> Event | Rejected:
         """Turn a record's value into an event, or say why it cannot be one. Never raises."""
+        return self.decode_batch((raw,))[0]
+
+    def decode_batch(self, records: Sequence[bytes | None]) -> list[Event | Rejected]:
+        """Decode many records. Never raises.
+
+        Without rules, a record that is a whole event is decoded at once: what stands in fields that no event
+        has is then skipped, not examined.
+        """
+        if self.rules:
+            return [self._explored(raw) for raw in records]
+        out: list[Event | Rejected] = []
+        for raw in records:
+            event = _decoded(raw) if raw is not None else None
+            if raw is None or event is None or not _is_sound(event, raw, self.limits):
+                out.append(self._explored(raw))
+            else:
+                out.append(event)
+        return out
+
+    def _explored(self, raw: bytes | None) -> Event | Rejected:
+        """Decode step by step: through an envelope, by the rules, and so that what is wrong can be named."""
         record = parsed(raw, self.limits)
         is_repaired = False
         if type(record) is Parsed:
@@ -183,7 +204,10 @@ class SourceMapping(msgspec.Struct, frozen=True):
         return fields
 
     def _refusal(self, event: Event, *, is_repaired: bool) -> Rejected | None:
-        """Check what types cannot express: the text limit, usable dates, ids left as they were."""
+        """Check what types cannot express: the text limit, slugs, usable dates, ids left as they were."""
+        slug = slug_error(event)
+        if slug is not None:
+            return self._rejected(Reason.OUT_OF_RANGE, slug, _SLUG_EXPECTED)
         if len(event.text) > self.limits.text_characters:
             expected = f"expected at most {self.limits.text_characters} characters"
             return self._rejected(Reason.TEXT_TOO_LONG, "text", expected)
@@ -230,6 +254,30 @@ class SourceMapping(msgspec.Struct, frozen=True):
         return f"`{name}`"
 
 
+def _decoded(raw: bytes) -> Event | None:
+    try:
+        return _DECODE(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_sound(event: Event, raw: bytes, limits: Limits) -> bool:
+    """Tell whether there is certainly nothing to refuse in a record that was decoded at once."""
+    created_at, space = event.actor.created_at, event.space
+    return (
+        len(raw) <= limits.record_bytes
+        and len(event.text) <= limits.text_characters
+        and _FIRST_YEAR < event.occurred_at.year < _LAST_YEAR
+        and (created_at is None or _FIRST_YEAR < created_at.year < _LAST_YEAR)
+        and is_slug(event.platform)
+        and is_slug(event.kind)
+        and (space is None or is_slug(space.kind))
+        and (not event.attributes or raw.count(b"{") + raw.count(b"[") <= limits.depth)
+    )
+
+
+_DECODE: Final = msgspec.json.Decoder(Event).decode
+_SLUG_EXPECTED: Final = "expected a lower-case word of at most 64 letters, digits and `_.-`"
 _YEARS: Final = f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR} in UTC"
 
 
@@ -399,6 +447,8 @@ def _fitting(target: str, key: str, value: Constant | None, type_: object) -> Co
         msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
         raise MappingError(target, f"`{key}` does not fit: {error}") from None
+    if target in SLUGS and not (isinstance(value, str) and is_slug(value)):
+        raise MappingError(target, f"`{key}` does not fit: {_SLUG_EXPECTED}")
     return value
 
 
