@@ -26,6 +26,11 @@ class Pattern(msgspec.Struct, frozen=True):
 
     id: str
     expression: str
+    is_anchor: bool = True
+    """A detector sees the texts that hold one of its anchors; its other patterns only matter there."""
+
+    is_hint: bool = False
+    """An anchor that is not confirmed: the detector looks for itself, and is shown no match of it."""
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -40,7 +45,10 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An event, its folded text, and the hits of this detector's own patterns in order of their start."""
+    """An event, its folded text, and the hits of this detector's own patterns in order of their start.
+
+    One of them at least is an anchor's, unless a hint showed it.
+    """
 
     event: Event
     folded: Folded
@@ -55,6 +63,9 @@ class Detector(Protocol):
 
     `labels` are ids from `schemas/labels.toml`. A detector without patterns sees every event and pays for
     it. A detector that raises loses its own findings for that event and nobody else's.
+
+    A detector may also have an attribute `reads_links`: when true it sees every event that carries links
+    beside its text, whatever the text holds.
     """
 
     @property

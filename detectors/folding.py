@@ -8,19 +8,19 @@ Two views:
 
 * **folded**: one character at a time. Compatibility forms (NFKD), enclosed and small-capital
   letters, look-alikes from Cyrillic, Greek, Cherokee, Armenian, Coptic and Lisu (Unicode TR39),
-  case; marks on Latin letters and invisible characters go, every kind of white space and control
-  becomes a blank. Tamil, Chinese, Arabic, Thai and emoji keep their letters; composed signs come
-  apart (Tamil ோ is two code points, as NFKD writes it), so that both ways of typing them are one.
-  Expressions are written that way.
+  case; the digits of every script become ASCII; marks on Latin letters and invisible characters go,
+  every kind of white space and control becomes a blank. Tamil, Chinese, Arabic, Thai and emoji keep
+  their letters; composed signs come apart (Tamil ோ is two code points, as NFKD writes it), so that
+  both ways of typing them are one. Expressions are written that way.
 * **squeezed**: for texts that look disguised. Blanks, dots and dashes between single letters go,
   digits inside words become letters. Only such texts get it, because in ordinary Malay `x` is *tak*
   and `2` doubles a word.
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, overload
 
 import regex
 from confusable_homoglyphs import confusables
@@ -71,13 +71,14 @@ _FLAGS: Final = frozenset(
     ).split()
 )
 DISGUISES: Final = (
-    r"[\p{L}\p{N}](?:[ .\-_*|/·•+~,]{1,3}[\p{L}\p{N}]){3}",
+    r"[\p{L}\p{N}](?:(?:[ ._*|/+~,]|-|·|•){1,3}[\p{L}\p{N}]){3}",
     r"[a-z][0-9@$!]+[a-z]",
-    "[\U0001f1e6-\U0001f1ff]",
+    "|".join(map(chr, range(0x1F1E6, 0x1F200))),
 )
 """Cheap expressions over folded text; one of them hits every text that has a squeezed view.
 
-The pattern database looks for them, so that the views are made for few texts. Hyperscan's syntax.
+The pattern database looks for them, so that the views are made for few texts. Alternatives where a class
+would do, because they are looked for byte by byte.
 """
 _GAP: Final = regex.compile(r"[^\p{L}\p{N}]+")
 _LEET: Final = str.maketrans("013457@$!", "oieastasi")
@@ -103,6 +104,8 @@ def _fold_char(char: str) -> str:
         for c in named["letter"] if named else unicodedata.normalize("NFKD", seen):
             if _BLANK.fullmatch(c):
                 out.append(" ")
+            elif (digit := unicodedata.decimal(c, None)) is not None:
+                out.append(str(digit))
             elif not (_INVISIBLE.fullmatch(c) or _MARK.fullmatch(c)):
                 out.append(_look_alike(c).casefold())
         folded = "".join(out)
@@ -340,11 +343,42 @@ def _reads_latin(char: str) -> bool:
     return folded.isascii() and folded.isalpha()
 
 
+class FoldedBatch(Sequence[Folded]):
+    """Many folded texts; few are looked at closely, so what maps them back is made for those."""
+
+    def __init__(self, originals: Sequence[str]) -> None:
+        self._originals = originals
+        self.texts = [_folded(text) for text in originals]
+        self._made: dict[int, Folded] = {}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, at: int) -> Folded: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Folded]: ...
+
+    def __getitem__(self, at: int | slice) -> Folded | list[Folded]:
+        if isinstance(at, slice):
+            return [self[position] for position in range(*at.indices(len(self)))]
+        made = self._made.get(at)
+        if made is None:
+            made = self._made[at] = Folded(self._originals[at], self.texts[at])
+        return made
+
+
+def _folded(text: str) -> str:
+    # Of plain ASCII only the case changes, and a table costs eight times as much.
+    return text.lower() if text.isascii() and text.isprintable() else text.translate(_TABLE)
+
+
 def fold(text: str) -> Folded:
     """Fold one text. Never fails, whatever the text holds."""
-    return Folded(text, text.translate(_TABLE))
+    return Folded(text, _folded(text))
 
 
-def fold_batch(texts: Iterable[str]) -> list[Folded]:
+def fold_batch(texts: Iterable[str]) -> FoldedBatch:
     """Fold many texts, in order."""
-    return [Folded(text, text.translate(_TABLE)) for text in texts]
+    return FoldedBatch(list(texts))

@@ -23,6 +23,11 @@ LABEL: Final = "gambling.promotion"
 LEAST_SCORE: Final = 0.4
 """Below it there is no finding: two ordinary words ("bonus", "menang") are not worth a record."""
 
+CORE: Final = frozenset({"game", "bonus", "win"})
+"""Groups of which one must be there, or a name: without, the rest is any advert or chat."""
+LEAST_CORE: Final = 0.2
+"""A lighter term of these groups ("event", "member") says nothing by itself."""
+
 DISGUISE_WEIGHT: Final = 0.35
 """What a wholly disguised name adds; less in proportion. Alone it stays below review (0.6)."""
 _DISGUISED_THROUGHOUT: Final = 0.15
@@ -93,7 +98,7 @@ SHAPES: Final = {
     ),
     "gambling.name.boxed": (
         0.35,
-        r"(?:[【\[({]\p{L}[】\])}] ?){2,12}(?:[【\[({]\d[】\])}] ?){1,3}[】\])}]?",
+        r"(?:(?:[\[({]|【)\p{L}(?:[\])}]|】) ?){2,12}(?:(?:[\[({]|【)\d(?:[\])}]|】) ?){1,3}(?:[\])}]|】)?",
     ),
     "gambling.name.pieces": (
         0.35,
@@ -199,7 +204,10 @@ class GamblingPromotion:
         self._lexicon = Lexicon.shipped("gambling")
         self.version = f"1+{self._lexicon.digest}"
         shapes = tuple(Pattern(id_, expression) for id_, (_, expression) in SHAPES.items())
-        self.patterns: tuple[Pattern, ...] = (*self._lexicon.patterns, *shapes)
+        words = self._lexicon.patterns(
+            lambda term: term.group in CORE and term.weight >= LEAST_CORE
+        )
+        self.patterns: tuple[Pattern, ...] = (*words, *shapes)
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield one finding for each candidate that scores at least `LEAST_SCORE`."""

@@ -87,7 +87,7 @@ class GroomingCues:
         """
         self._lexicon = Lexicon.shipped("grooming")
         self.version = f"1+{self._lexicon.digest}"
-        self.patterns = self._lexicon.patterns
+        self.patterns = self._lexicon.patterns(lambda term: term.group in PROCESSES)
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield one finding for each candidate with a process that is not explained away."""

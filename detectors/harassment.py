@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from detectors.contract import Candidate
-from detectors.lexicon import Lexicon, span, total
+from detectors.lexicon import Lexicon, Term, span, total
 from schemas import Evidence, Finding
 
 HARASSMENT: Final = "bullying.harassment"
@@ -55,6 +55,13 @@ _EXPOSING: Final = frozenset({"rally", "whereabouts"})
 """Together these are more than either: whom to find where, and a call to do so."""
 
 
+def _is_anchor(term: Term) -> bool:
+    """Say whether a finding can rest on a term; exposing someone always takes a call on others."""
+    if term.label == DOXXING_OR_THREAT and term.group == "rally":
+        return True
+    return term.group in _GROUNDS[term.label].keys() - _GROUNDLESS[term.label]
+
+
 class Harassment:
     """Find insults, exclusion, urging to self-harm, threats and publishing of personal data that
     are aimed at a person. Malay, Indonesian, English, Chinese, Tamil; Malaysian identity card
@@ -84,7 +91,7 @@ class Harassment:
         """
         self._lexicon = Lexicon.shipped("harassment")
         self.version = f"1+{self._lexicon.digest}"
-        self.patterns = self._lexicon.patterns
+        self.patterns = self._lexicon.patterns(_is_anchor)
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield, for each candidate, at most one finding of each label."""

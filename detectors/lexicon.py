@@ -11,7 +11,7 @@ is the score.
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -106,10 +106,12 @@ class Lexicon:
         content = msgspec.json.encode(list(self.terms.values()), order="deterministic")
         return hashlib.sha256(content).hexdigest()[:8]
 
-    @property
-    def patterns(self) -> tuple[Pattern, ...]:
-        """What to look for, one pattern a term, with the term's id."""
-        return tuple(term.pattern for term in self.terms.values())
+    def patterns(self, is_anchor: Callable[[Term], bool]) -> tuple[Pattern, ...]:
+        """Return what to look for, one pattern a term, with the term's id; `is_anchor` tells the anchors."""
+        return tuple(
+            msgspec.structs.replace(term.pattern, is_anchor=is_anchor(term))
+            for term in self.terms.values()
+        )
 
     def weigh(self, candidate: Candidate, label: str) -> tuple[Evidence, ...]:
         """Pick, of each group of `label`, the heaviest term that fired, in order of the text.

@@ -22,6 +22,7 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _ANY_LABEL: Final = r"[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]{0,61}[\p{L}\p{M}\p{N}])?"
 _LAST: Final = r"(?:xn--[a-z0-9-]{1,59}|[a-z]{2,24})"
 _IP: Final = r"\d{1,3}(?:\.\d{1,3}){3}"
+_ADDRESS: Final = regex.compile(_IP)
 _LINK: Final = regex.compile(
     rf"""
     (?<![a-z0-9@._\-])
@@ -38,8 +39,13 @@ _LINK: Final = regex.compile(
     """,
     regex.VERBOSE,
 )
-# Cheap, and wider than a link: most texts with a full stop are turned away here.
-_HINT: Final = regex.compile(r"[.\u3002][^\s.]|[\[({]\s?(?:\.|dot)\s?[\])}]")
+HINT: Final = (
+    r"[\p{L}\p{N}_](?:\.|\u3002)(?:\p{L}{2}|xn--|\d)"
+    r"|[\[({]\s?(?:\.|dot)\s?[\])}]"
+    r"|h(?:tt|xx)ps?\s?[\[:]"
+)
+"""An expression that is in every text with a link: in few others a dot stands between letters."""
+_SIGN: Final = regex.compile(r"[.\u3002:\[({]")
 _SPELLED_DOT: Final = regex.compile(r"\u3002|\s?[\[({]\s?(?:\.|dot)\s?[\])}]\s?")
 _PATH_END: Final = regex.compile(r"[.,;:!?'*_~)\]}\u2019\u201d\u2026]+$")
 
@@ -104,9 +110,12 @@ _CHAT_HOSTS: Final = frozenset({"api.whatsapp.com", "chat.whatsapp.com", "line.m
 def find_links(folded: Folded) -> Iterator[Link]:
     """Find the links of a text, in order."""
     text = folded.text
-    if _HINT.search(text) is None:
+    sign = _SIGN.search(text)
+    if sign is None:
         return
-    for match in _LINK.finditer(text, timeout=1.0):
+    # No link begins before the word that the first sign is in, or is set off from by a blank.
+    start = text.rfind(" ", 0, len(text[: sign.start() + 1].rstrip(" ([{:"))) + 1
+    for match in _LINK.finditer(text, start, timeout=1.0):
         link = _link(folded, match)
         if link is not None:
             yield link
@@ -123,7 +132,7 @@ def _link(folded: Folded, match: "regex.Match[str]") -> Link | None:
     bare = match["scheme"] is None
     end = match.end() - (len(match["path"] or "") - len(path))
     start, stop = folded.span(match.start(), end)
-    is_ip = bool(regex.fullmatch(_IP, looks))
+    is_ip = bool(_ADDRESS.fullmatch(looks))
     if is_ip:
         if not _is_address(looks):
             return None

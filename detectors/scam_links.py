@@ -14,7 +14,7 @@ from detectors.brands import Brand, Brands
 from detectors.contract import Candidate, Pattern
 from detectors.folding import Folded, fold
 from detectors.lexicon import total
-from detectors.links import Link, find_links, parse_link
+from detectors.links import HINT, Link, find_links, parse_link
 from schemas import Evidence, Finding
 
 FLOOR: Final = 0.3
@@ -49,6 +49,9 @@ _ASK: Final = regex.compile(
     r"过期|過期|包裹|补贴|補貼|"
     r"முடக்க|சரிபார்|பரிசு|உடனடி|பார்சல்|உதவித்தொகை",
 )
+_APP_FILE: Final = regex.compile(r"\.apk(?:$|[?#/&])")
+_HYPHEN: Final = regex.compile(r"[-_]")
+_HYPHEN_OR_DOT: Final = regex.compile(r"[-_.]")
 _DIGITS: Final = str.maketrans("01345", "oleas")
 _SHORT_NAME: Final = 5
 _LONG_NAME: Final = 8
@@ -90,8 +93,8 @@ class ScamLinks:
 
     name: Final = "scam_links"
     labels: Final = frozenset({"fraud.phishing", "fraud.impersonation", "fraud.malware_apk"})
-    # None on purpose: the links an event carries beside its text need not stand in it.
-    patterns: Final[tuple[Pattern, ...]] = ()
+    patterns: Final = (Pattern("link.hint", HINT, is_hint=True),)
+    reads_links: Final = True
 
     def __init__(self, brands: Brands | None = None) -> None:
         """Use the shipped brands unless given others.
@@ -162,10 +165,10 @@ class ScamLinks:
     def _borrowed(self, link: Link) -> Iterator[tuple[str, str, Brand | None]]:
         """Yield the protected names in a host's labels, where the registered one is none."""
         brands = self._brands
-        parts = regex.split(r"[-_]", link.name)
+        parts = _HYPHEN.split(link.name)
         for term, name in self._borrowed_names(link.name, parts):
             yield term, name, brands.names[name]
-        around = regex.split(r"[-_.]", link.subdomain)
+        around = _HYPHEN_OR_DOT.split(link.subdomain)
         for part in around:
             if part in brands.names:
                 yield "link.name_in_subdomain", part, brands.names[part]
@@ -205,9 +208,11 @@ class ScamLinks:
 
 
 def _links(candidate: Candidate) -> Iterator[Link]:
-    """Yield the links of the text, then those the event carries beside it, without a place."""
+    """Yield the links of the text, then those that the event carries only beside it, without a place."""
     yield from find_links(candidate.folded)
     for url in candidate.event.links:
+        if url in candidate.event.text:
+            continue
         link = parse_link(url)
         if link is not None:
             yield msgspec.structs.replace(link, start=0, end=0)
@@ -239,7 +244,7 @@ def _shape(link: Link, imitated: str) -> Iterator[str]:
         if not ipaddress.IPv4Address(link.host).is_global:
             return
         yield "link.address"
-    if regex.search(r"\.apk(?:$|[?#/&])", link.path):
+    if _APP_FILE.search(link.path):
         yield "link.app_file"
     if link.domain in _SHORTENERS:
         yield "link.shortened"

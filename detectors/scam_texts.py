@@ -60,7 +60,9 @@ class ScamTexts:
         """
         self._lexicon = lexicon or Lexicon.shipped(_FAMILY)
         self.version = f"1+{self._lexicon.digest}"
-        self.patterns: Sequence[Pattern] = self._lexicon.patterns
+        self.patterns: Sequence[Pattern] = self._lexicon.patterns(
+            lambda term: term.group in _ANCHORS.get(term.label, ())
+        )
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield a finding for every kind of scam an event reads like."""

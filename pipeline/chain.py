@@ -36,7 +36,12 @@ class Chain:
         patterns = [(owner, p) for owner, d in enumerate(detectors) for p in d.patterns]
         self._owners = [owner for owner, _ in patterns]
         self._sees_all = [owner for owner, d in enumerate(detectors) if not d.patterns]
-        self.database = PatternDatabase([p for _, p in patterns], cache)
+        self._reads_links = [
+            owner
+            for owner, d in enumerate(detectors)
+            if d.patterns and getattr(d, "reads_links", False)
+        ]
+        self.database = PatternDatabase([p for _, p in patterns], cache, self._owners)
 
     @property
     def digest(self) -> str:
@@ -66,11 +71,14 @@ class Chain:
             owner: {p: Candidate(e, f) for p, (e, f) in enumerate(zip(events, folded, strict=True))}
             for owner in self._sees_all
         }
+        if self._reads_links:
+            linked = {p: Candidate(e, folded[p]) for p, e in enumerate(events) if e.links}
+            shown.update({owner: dict(linked) for owner in self._reads_links})
         for position, hits in self.database.scan(folded).items():
             by_owner: dict[int, list[Match]] = {}
             for index, match in hits.matches:
                 by_owner.setdefault(self._owners[index], []).append(match)
-            for index in hits.overruns:
+            for index in (*hits.overruns, *hits.hints):
                 by_owner.setdefault(self._owners[index], [])
             overrun = {self._owners[index] for index in hits.overruns}
             for owner, matches in by_owner.items():

@@ -3,7 +3,7 @@
 Hyperscan's Unicode classes and counted repeats of them make automata of many megabytes that take a minute to
 compile. What it finds is confirmed with `regex` anyway, so it may find too much: here every character
 outside ASCII counts as a member of any class that could hold one, counted repeats of such classes lose their
-upper bound, and zero-width assertions fall away. What matched before still matches.
+upper bound, and zero-width assertions fall away or become an edge. What matched before still matches.
 """
 
 import re
@@ -17,15 +17,25 @@ _REPEAT: Final = regex.compile(
 )
 _CLASS: Final = regex.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", regex.DOTALL)
 _SET_ESCAPE: Final = regex.compile(r"\\(?:[pP](?:\{[^}]*\}|\w)|[wWdDsS])")
-# A named set or an escaped letter: it may stand for more than the ASCII it is written in.
-_OPEN_CLASS: Final = regex.compile(r"\[:|\\\w")
+# A named set or an escaped letter: it may stand for more than the ASCII it is written in. But folded text
+# holds no digits and no white space other than ASCII's.
+_OPEN_CLASS: Final = regex.compile(r"\[:|\\[^\Wds]")
 _LISTED: Final = regex.compile(r"\[(?P<members>[^\\\[\]^&|~-]+)\]")
 _CODE_ESCAPE: Final = regex.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
 _ZERO_WIDTH: Final = regex.compile(r"\\[bBAZmMG]|\^|\$")
 _ASSERTION: Final = regex.compile(r"\(\?<?[=!]")
 _GROUP: Final = regex.compile(r"\((?:\?(?::|>|P?<\w+>))?")
 _CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
-_ASCII: Final = [chr(code) for code in range(128) if chr(code) != "\n"]
+_ASCII: Final = [chr(code) for code in range(32, 127)]
+"""What folded text holds of ASCII: no controls."""
+
+EDGE: Final = 1
+"""The byte that stands, in a wider form, where no letter or digit may adjoin."""
+WORD_EDGE: Final = 2
+"""The byte that stands for `\\b`: no letter or digit on one side of it."""
+_PLAIN: Final = frozenset(b" abcdefghijklmnopqrstuvwxyz0123456789")
+_ADJOINS: Final = regex.compile(r"\(\?<?!(?P<class>\[(?:\\.|[^\]\\])*\])\)")
+_WORD: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class UnsupportedError(ValueError):
@@ -38,6 +48,8 @@ def prefilter(expression: str) -> bytes:
     Raises:
         UnsupportedError: for back-references, inline flags, recursion, and what else is not plain; and where
             nothing is left that a text must hold.
+
+    The form holds edges, for `pipeline.factors`; `without_edges` takes them out.
     """
     out: list[bytes] = []
     at = 0
@@ -49,9 +61,14 @@ def prefilter(expression: str) -> bytes:
         if token is not None:
             out.append(token(repeat))
     wider = b"".join(out)
-    if re.search(wider, b"") is not None:
+    if re.search(without_edges(wider), b"") is not None:
         raise UnsupportedError(expression)
     return wider
+
+
+def without_edges(wider: bytes) -> bytes:
+    """Return a wider form as Hyperscan reads it."""
+    return wider.replace(rb"\x%02x" % EDGE, b"").replace(rb"\x%02x" % WORD_EDGE, b"")
 
 
 _Token = Callable[["regex.Match[str] | None"], bytes]
@@ -61,9 +78,9 @@ def _token(expression: str, at: int) -> tuple[_Token | None, int]:
     """Read one token; return how it is written with the repeat that follows, and where it ends."""
     char = expression[at]
     if _ASSERTION.match(expression, at):
-        return None, _closing(expression, at)
+        return _edge(expression, at), _closing(expression, at)
     if found := _ZERO_WIDTH.match(expression, at):
-        return None, found.end()
+        return (_marked(WORD_EDGE) if found[0] == r"\b" else None), found.end()
     if char == "(":
         found = _GROUP.match(expression, at)
         assert found
@@ -81,6 +98,19 @@ def _token(expression: str, at: int) -> tuple[_Token | None, int]:
     if char == ".":
         return _class("."), at + 1
     return _literal(expression, at)
+
+
+def _edge(expression: str, at: int) -> _Token | None:
+    """Return an edge for a negative look-around at a class that holds every letter and digit of ASCII."""
+    found = _ADJOINS.match(expression, at)
+    if found is None:
+        return None
+    member = regex.compile(found["class"])
+    return _marked(EDGE) if all(member.fullmatch(c) for c in _WORD) else None
+
+
+def _marked(mark: int) -> _Token:
+    return lambda repeat: escaped(bytes([mark])) if repeat is None else b""
 
 
 def _literal(expression: str, at: int) -> tuple[_Token, int]:
@@ -104,7 +134,7 @@ def _literal(expression: str, at: int) -> tuple[_Token, int]:
 
 def escaped(string: bytes) -> bytes:
     """Write bytes as an expression that matches just them."""
-    return b"".join(rb"\x%02x" % byte for byte in string)
+    return b"".join(bytes([b]) if b in _PLAIN else rb"\x%02x" % b for b in string)
 
 
 def _class(source: str) -> _Token:
@@ -125,7 +155,19 @@ def _class(source: str) -> _Token:
         raise UnsupportedError(source)
     if is_ascii:
         return lambda repeat: b"[" + held + b"]" + _plain(repeat)
-    return lambda repeat: b"[" + held + rb"\x80-\xff]" + _widened(repeat)
+    if source == r"\d":  # folded text holds no other digits
+        return lambda repeat: b"[0-9]" + _plain(repeat)
+    if source == r"\s":  # nor other white space
+        return lambda repeat: escaped(b" ") + _plain(repeat)
+    if held:
+        single = b"(?:[" + held + rb"]|[\x80-\xff]{1,4})"
+        many = b"[" + held + rb"\x80-\xff]"
+        return lambda repeat: (
+            single + _plain(repeat)
+            if repeat is None or repeat["times"] == "?"
+            else many + _widened(repeat)
+        )
+    return lambda repeat: rb"[\x80-\xff]" + _widened(repeat)
 
 
 def _plain(repeat: "regex.Match[str] | None") -> bytes:

@@ -37,7 +37,7 @@ def screen(
     records: Sequence[bytes | None], mapping: SourceMapping, chain: Chain, policy: Policy
 ) -> Screening:
     """Decode, match and decide a batch of records of one source."""
-    events = tuple(mapping.decode(record) for record in records)
+    events = tuple(mapping.decode_batch(records))
     rejected = {p: event for p, event in enumerate(events) if isinstance(event, Rejected)}
     positions = [p for p, event in enumerate(events) if isinstance(event, Event)]
     readable = [event for event in events if isinstance(event, Event)]

@@ -2,40 +2,75 @@
 
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from detectors.contract import Pattern
 from detectors.folding import fold
 from pipeline.database import PatternDatabase
-from pipeline.factors import factors
-from pipeline.prefilter import UnsupportedError, prefilter
+from pipeline.factors import DIGIT, frequency, requirements
+from pipeline.prefilter import EDGE, UnsupportedError, prefilter
+from tests.pipeline.test_prefilter import Sample, samples
 
 MISSED = r"(?:he|this (?:guy|man|person)|my (?:coach|uncle|ex)) (?:then |always )?(?:told|said)"
 TEXT = " when i get back like he told me to"
+E = bytes([EDGE])
+D = bytes([DIGIT])
+
+Needs = set[frozenset[frozenset[bytes]]]
+
+
+def needs(*alternatives: tuple[set[bytes], ...]) -> Needs:
+    """Write requirements without their order."""
+    return {frozenset(frozenset(clause) for clause in a) for a in alternatives}
 
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ("maxwin", {b"maxwin"}),
-        ("free kredit|kredit free", {b"free kredit", b"kredit free"}),
-        (r"free\s+kredit", {b"kredit"}),
-        (r"(?:pola|jam) +(?:hoki|gacor)", {b" hoki", b" gacor"}),
-        ("[預预][測测]", {"預測".encode(), "預测".encode(), "预測".encode(), "预测".encode()}),
-        (r"\bab{2,3}c\b", {b"ab"}),
-        (r"(?:foo|x)+ bar", {b"foo bar", b"x bar"}),
-        ("colou?r", {b"color", b"colour"}),
-        (r"[a-z]{3,}\d{2,4}", None),
+        ("maxwin", needs(({b"maxwin"},))),
+        ("free kredit|kredit free", needs(({b"free kredit", b"kredit free"},))),
+        (r"free\s+kredit", needs(({b"free kredit"},))),
+        (r"free\s*kredit", needs(({b"free kredit", b"freekredit"},))),
+        ("sewa .{0,20}akaun", needs(({b"sewa "}, {b"akaun"}))),
+        ("jual .{0,9}akaun|kirim .{0,9}gambar", needs(({b"jual "}, {b"akaun"}), ({b"kirim "}, {b"gambar"}))),
+        (r"(?<![\p{L}\p{M}\p{N}])(?:wd|maxwin)(?![\p{L}\p{N}])", needs(({E + b"wd" + E, b"maxwin"},))),
+        (r"\bwd\b", needs(({E + b"wd" + E},))),
+        (r"\b(?:தம்|wd)", needs(({E + b"wd", "தம்".encode()},))),
+        (r"(?<![a-f])wd", needs(({b"wd"},))),
+        (r"rm\s?\d", needs(({b"rm" + D, b"rm " + D},))),
+        ("[預预][測测]", needs(({c.encode() for c in ("預測", "預测", "预測", "预测")},))),
+        (r"ab{2,3}c", needs(({b"abb"}, {b"bbc"}))),
+        (r"(?:foo|x)+ bar", needs(({b"foo bar", b"x bar"},))),
+        ("colou?r", needs(({b"color", b"colour"},))),
+        (r"@[a-z]", needs(({b"@"},))),
+        (r"[a-z]{3,}\d{2,4}", needs(({D + D},))),
         ("a.*z", None),
         ("(?:gacor|[a-z]+)", None),
+        (" [a-z] ", None),
     ],
-)
-def test_the_strings_every_match_holds(expression: str, expected: set[bytes] | None) -> None:
-    """The longest strings that are certain, or none where nothing is."""
-    found = factors(prefilter(expression))
+)  # fmt: skip
+def test_what_every_match_holds(
+    expression: str, expected: Needs | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The strings that are certain, however common they are, or none where nothing is."""
+    monkeypatch.setattr("pipeline.factors.MOST_COMMON", 1e9)
+    found = requirements(prefilter(expression))
 
-    assert expected == (None if found is None else set(found))
+    assert expected == (None if found is None else {frozenset(a) for a in found})
+
+
+def test_the_rarest_clause_comes_first() -> None:
+    """What is looked for in every text is the clause that ordinary talk holds least."""
+    [alternative] = requirements(prefilter("makan .{0,9}rebat")) or ()
+
+    assert (frozenset({b"rebat"}), frozenset({b"makan "})) == alternative
+    assert frequency(alternative[0]) < frequency(alternative[1])
+
+
+def test_what_is_everywhere_tells_nothing() -> None:
+    """Strings that most messages hold are no requirement; then the expression itself is looked for."""
+    assert requirements(prefilter("(?:an|en|in|on)")) is None
 
 
 def test_the_database_finds_what_hyperscan_misses() -> None:
@@ -47,30 +82,26 @@ def test_the_database_finds_what_hyperscan_misses() -> None:
     assert [(22, 29)] == [(match.start, match.end) for _, match in hits[0].matches]
 
 
-ATOMS = st.sampled_from(["ab", "c", "d ", "[ab]", "[^a]", ".", "é", "[預预]", r"\d", r"\w", " "])
+def test_no_match_is_without_what_it_requires() -> None:
+    """Whatever the expression, the database finds every text in which it matches."""
+    checked = 0
 
+    @settings(max_examples=800)
+    @given(samples(), st.text("ab0 .-中", max_size=4), st.text("ab0 .-中", max_size=4))
+    def check(sample: Sample, before: str, after: str) -> None:
+        nonlocal checked
+        expression, text = sample[0], before + sample[1] + after
+        assume(fold(text).text == text)
+        assume(regex.search(expression, "") is None)
+        assume(regex.search(expression, text, timeout=1) is not None)
+        try:
+            required = requirements(prefilter(expression))
+        except UnsupportedError:
+            return
+        checked += required is not None
 
-def _composed(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.one_of(
-        st.lists(children, min_size=1, max_size=4).map("".join),
-        st.lists(children, min_size=2, max_size=3).map(lambda parts: f"(?:{'|'.join(parts)})"),
-        st.tuples(children, st.sampled_from(["?", "+", "*", "{2}", "{0,2}", "{1,3}"])).map(
-            lambda pair: f"(?:{pair[0]}){pair[1]}"
-        ),
-    )
+        assert PatternDatabase([Pattern("p", expression)]).scan([fold(text)])
 
+    check()
 
-@given(
-    st.recursive(ATOMS, _composed, max_leaves=8),
-    st.text(alphabet="abcd é預预0x", max_size=14),
-)
-def test_no_match_is_without_one_of_its_strings(expression: str, text: str) -> None:
-    """Whatever the expression, a text in which it matches holds one of the strings."""
-    try:
-        found = factors(prefilter(expression))
-    except UnsupportedError:
-        return
-    match = regex.search(expression, text)
-
-    if match is not None and found is not None:
-        assert any(string in match[0].encode() for string in found)
+    assert checked > 50

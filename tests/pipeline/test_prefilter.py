@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import regex
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from detectors.contract import Pattern
-from detectors.folding import fold
+from detectors.folding import fold, fold_batch
 from detectors.lexicon import Lexicon
-from pipeline.database import PatternDatabase
+from pipeline.database import Hits, PatternDatabase
 from pipeline.line import Line
 from pipeline.prefilter import UnsupportedError, prefilter
 from tests.pipeline.events import CANARY
@@ -220,16 +221,17 @@ def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
         texts += [json.loads(line)["text"] for line in lines]
     texts += ["lucky88bet", "77slot", "【L】【U】【K】【8】【8】", "lucky7/7", CANARY]
     folded = [fold(text) for text in texts]
-    patterns = [p for d in built.chain.detectors for p in d.patterns]
+    patterns = _anchors(built)
     expressions = [regex.compile(p.expression) for p in patterns]
 
-    hits = built.chain.database.scan(folded)
+    hits = PatternDatabase(patterns).scan(folded)
 
     seen: set[int] = set()
     for position, one in enumerate(folded):
         views = [one.text, one.squeezed or ""]
         expected = {n for n, e in enumerate(expressions) if any(e.search(v) for v in views)}
-        actual = {n for n, _ in hits[position].matches} if position in hits else set()
+        held = hits.get(position, Hits())
+        actual = {*(n for n, _ in held.matches), *held.hints}
         assert expected == actual
         seen |= actual
     by_id = [{m.pattern.id for _, m in hits[n].matches} for n in range(len(fires))]
@@ -237,6 +239,36 @@ def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
     assert len(fires) > 300
     unseen = {patterns[n].id for n in range(len(patterns)) if n not in seen}
     assert not unseen
+
+
+def _anchors(built: Line) -> list[Pattern]:
+    """Return all patterns in use, each to be found by itself."""
+    patterns = [p for d in built.chain.detectors for p in d.patterns]
+    return [msgspec.structs.replace(p, is_anchor=True) for p in patterns]
+
+
+def test_what_supports_is_found_where_an_anchor_is(built: Line) -> None:
+    """The chain's database holds, of each text, all matches of the detectors that have an anchor in it."""
+    paths = sorted(CORPUS.glob("*.jsonl"))
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    folded = fold_batch(json.loads(line)["text"] for line in lines)
+    owners = [n for n, d in enumerate(built.chain.detectors) for _ in d.patterns]
+    anchors = {
+        n for n, p in enumerate(p for d in built.chain.detectors for p in d.patterns) if p.is_anchor
+    }
+    alone = PatternDatabase(_anchors(built)).scan(folded)
+    together = built.chain.database.scan(folded)
+    supporting = 0
+    for position, hits in alone.items():
+        anchored = {owners[n] for n, _ in hits.matches if n in anchors}
+        expected = [(n, m.start, m.end) for n, m in hits.matches if owners[n] in anchored]
+        found = together[position].matches if position in together else ()
+        supporting += sum(n not in anchors for n, _ in found)
+
+        assert expected == [(n, m.start, m.end) for n, m in found]
+
+    assert together.keys() <= alone.keys()
+    assert supporting > 50
 
 
 @pytest.mark.parametrize("white", ["  ", "\n\n", "\u00a0 \t", "\u3000"])
@@ -249,7 +281,7 @@ def test_more_white_space_hides_nothing(built: Line, white: str) -> None:
         for example in term.fires
         if " " in example
     ]
-    hits = built.chain.database.scan([fold(text) for _, text in fires])
+    hits = PatternDatabase(_anchors(built)).scan([fold(text) for _, text in fires])
     none: tuple[()] = ()
     missed = [
         term
