@@ -1,10 +1,12 @@
-"""The worker: a Faust app that reads source topics and screens them.
+"""The worker: a Faust app that reads source topics in chunks and screens them.
 
 Faust acknowledges a message whose agent raised, was cancelled, or was skipped after a rebalance, and commits
-what was acknowledged. So source topics are declared without acknowledgements: nothing is committed but what
-`screen` commits itself, the offset behind the last record whose every write the broker has confirmed. And
-nothing raises inside an agent: a batch that cannot be delivered ends the process, and the next start reads it
-again.
+what was acknowledged. So source topics are read without acknowledgements (`pipeline.transport`): nothing is
+committed but what lies before the first record whose writes the broker has not all confirmed. And nothing
+raises inside an agent: a batch that cannot be delivered ends the process, and the next start reads it again.
+
+While the broker confirms the writes of one batch, the next is screened; commits follow at an interval, and at
+every stop and every handing over of partitions.
 
 What looks at a subject over many messages will be a second agent beside `screen`, on a topic of its own.
 """
@@ -14,46 +16,82 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import accumulate
 from typing import Any, Final, NoReturn
 
 import faust
 import msgspec
 from faust.types import TP
-from faust.web import Request, Response, View
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline import status
-from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError
+from pipeline import status, web
+from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError, Sent
 from pipeline.line import Line
 from pipeline.metrics import Metrics
+from pipeline.processes import Vitals
 from pipeline.screen import Screening
 from pipeline.settings import Kafka, Settings
+from pipeline.transport import (
+    SCHEME,
+    Chunk,
+    UntestedVersionError,
+    batched,
+    check_versions,
+    consumer_of,
+)
 from pipeline.writes import Record, writes
-from schemas import Event, Reason, Rejected
+from schemas import Reason, Rejected
 
 log: Final = logging.getLogger(__name__)
 
-_EXPOSITION: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
-
 STOP_SECONDS: Final = 20.0
-"""How long a stop waits for the batch in hand: less than the 30 s that Kubernetes grants."""
+"""How long a stop waits for the chunks in hand: less than the 30 s that Kubernetes grants."""
+
+HAND_OVER_SECONDS: Final = 5.0
+"""How long handing over partitions waits for the chunks in hand; the group waits for all its members."""
+
+COMMIT_SECONDS: Final = 0.25
+"""How often offsets are committed. After a crash, what a worker did in this time is done again."""
 
 
 class Health:
-    """What the health endpoints answer from."""
+    """What the health endpoints answer from, and what a stop has to wait for."""
 
     def __init__(self) -> None:
-        self.delivering_since: float | None = None
-        self.batch = asyncio.Lock()
         self.is_stopping = False
         self.partitions: set[TP] = set()
+        self._since: dict[object, float] = {}
+        self._has_settled = asyncio.Event()
+        self._has_settled.set()
 
-    def stuck_seconds(self) -> float:
-        """Return how long the batch in hand has been waiting for its confirmation, in seconds."""
-        return time.monotonic() - self.delivering_since if self.delivering_since else 0.0
+    def took(self, batch: object) -> None:
+        """Say that a batch is in hand: being screened, then delivered."""
+        self._since[batch] = time.monotonic()
+        self._has_settled.clear()
+
+    def confirmed(self, batch: object) -> float:
+        """Say that a batch is done with; return how many seconds that took."""
+        since = self._since.pop(batch)
+        if not self._since:
+            self._has_settled.set()
+        return time.monotonic() - since
+
+    async def settled(self) -> None:
+        """Wait until no batch is in hand."""
+        await self._has_settled.wait()
+
+    def vitals(self) -> Vitals:
+        """Return how this process fares."""
+        # The longest in hand is the first that was taken.
+        since = next(iter(self._since.values()), None)
+        return Vitals(
+            partitions=len(self.partitions),
+            unconfirmed_seconds=time.monotonic() - since if since else 0.0,
+            pid=os.getpid(),
+        )
 
 
 def stop_process(code: int, message: str) -> NoReturn:
@@ -73,38 +111,34 @@ class Worker(msgspec.Struct, frozen=True):
     metrics: Metrics
     delivery: Delivery
     health: Health
-
-
-class _ReadOffsets(dict[TP, int | None]):
-    """What Faust believes it has read of each partition: nothing.
-
-    Faust drops records below the offset it has seen, and takes the committed one for seen. When a topic is
-    made anew, or truncated, its records start below what was committed, and all of them would vanish.
-    """
-
-    def __getitem__(self, _: TP) -> None:
-        return None
+    is_connected: asyncio.Event
 
 
 class _App(faust.App):
-    """Faust's app without what would lose records or needs a folder to write to."""
+    """Faust's app without what needs a folder to write to."""
 
-    def _new_consumer(self) -> Any:
-        consumer: Any = super()._new_consumer()
-        consumer._read_offset = _ReadOffsets()  # noqa: SLF001  # there is no public way
-        return consumer
+    @classmethod
+    def _init_subclass_logger(cls) -> None:
+        """Log under Faust's name; mode would take this module's, which nobody mutes."""
+        cls.logger = faust.App.logger
 
     def _create_directories(self) -> None:
         """Make none: they are for tables, and there are none."""
 
 
-def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
-    """Build the Faust app: one `screen` agent per source topic, and the web endpoints."""
-    worker = Worker(settings, line, metrics, Delivery(settings.kafka), Health())
+def build(
+    settings: Settings, line: Line, metrics: Metrics, health: Health, *, has_web: bool = True
+) -> faust.App:
+    """Build the Faust app: one `screen` agent per source topic, and the web endpoints if it `has_web`."""
+    try:
+        check_versions()
+    except UntestedVersionError as error:
+        stop_process(status.CONFIGURATION, str(error))
+    worker = Worker(settings, line, metrics, Delivery(settings.kafka), health, asyncio.Event())
     app = _App(
         settings.kafka.group,
         version=1,
-        broker=[f"aiokafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
+        broker=[f"{SCHEME}://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings.kafka),
         broker_commit_interval=1.0,
         broker_session_timeout=settings.kafka.session_seconds,
@@ -114,10 +148,10 @@ def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
         stream_wait_empty=False,
-        stream_buffer_maxsize=4 * settings.screening.batch_records,
         # Topics are made by whoever owns the cluster, and nothing here elects a leader.
         topic_allow_declare=False,
         topic_disable_leader=True,
+        web_enabled=has_web,
         web_host=settings.web.host,
         web_bind=settings.web.host,
         web_port=settings.web.port,
@@ -127,30 +161,59 @@ def build(settings: Settings, line: Line, metrics: Metrics) -> faust.App:
         web_stats_enabled=False,
         web_metrics_enabled=False,
     )
-    metrics.configuration.info({"digest": line.configuration, "version": version("penjaga")})
+    metrics.configuration.labels(digest=line.configuration, version=version("penjaga")).set(1)
 
     async def connect() -> None:
         await _guarded(worker.delivery.start())
+        worker.is_connected.set()
+
+    async def commit_regularly() -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await _guarded(_commit(app, settings.kafka.delivery_seconds))
 
     async def disconnect(*_: Any, **__: Any) -> None:
-        # The batch in hand is delivered and committed whole; what comes after is left for the next start.
-        worker.health.is_stopping = True
+        # The chunks in hand are delivered and committed; what comes after is left for the next start.
+        health.is_stopping = True
         try:
-            async with asyncio.timeout(STOP_SECONDS), worker.health.batch:
+            async with asyncio.timeout(STOP_SECONDS):
+                await health.settled()
+                await _guarded(_commit(app, STOP_SECONDS))
                 await worker.delivery.stop()
         except TimeoutError:
             stop_process(
                 status.UNDELIVERED,
-                f"told to stop, but a batch stayed unconfirmed for {STOP_SECONDS:g} s; it will be read again",
+                f"told to stop, but writes stayed unconfirmed for {STOP_SECONDS:g} s; their records will be "
+                "read again",
             )
 
     app.task(connect)
+    app.task(commit_regularly)
     app.on_before_shutdown.connect(disconnect, weak=False)
+    app.on_partitions_revoked.connect(_revoked(app, worker), weak=False)
     app.on_partitions_assigned.connect(_assigned(worker), weak=False)
     for topic in settings.sources:
         _screen_agent(app, topic, worker)
-    _web(app, worker)
+    if has_web:
+        web.mount(app, health.vitals, settings.kafka.delivery_seconds)
     return app
+
+
+def _revoked(app: faust.App, worker: Worker) -> Callable[..., Any]:
+    async def on_revoked(_app: faust.App, revoked: set[TP], **_: Any) -> None:
+        # What is in hand is committed while that is still ours to do, so that nobody does it again.
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await worker.health.settled()
+        except TimeoutError:
+            log.warning(
+                "handing over %d partitions with writes unconfirmed for %g s; their records are read again",
+                len(revoked),
+                HAND_OVER_SECONDS,
+            )
+        await _guarded(_commit(app, worker.settings.kafka.delivery_seconds))
+
+    return on_revoked
 
 
 def _assigned(worker: Worker) -> Callable[..., Any]:
@@ -175,70 +238,122 @@ async def _guarded(work: Any) -> Any:
 
 
 def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
-    channel = app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
     taking = worker.settings.screening
-    metrics, health = worker.metrics, worker.health
-    in_a_row = 0
-    held: dict[TP, int] = {}
-
-    async def screen_batch(messages: list[Any]) -> None:
-        nonlocal in_a_row
-        records = [_record(message) for message in messages]
-        values = [record.value for record in records]
-        with metrics.screen_seconds.labels(topic).time():
-            screening = worker.line.screen(topic, values)
-        longest, in_a_row = _rejected_in_a_row(screening, in_a_row)
-        if longest >= taking.dead_letters_in_a_row:
-            raise DeliveryFailedError(_storm(longest, records[-1]))
-        health.delivering_since = time.monotonic()
-        with metrics.delivery_seconds.labels(topic).time():
-            delivered = await worker.delivery.deliver(
-                writes(records.__getitem__, screening, worker.settings.topics)
-            )
-        held.update(_behind(app, messages))
-        # A run of rejected records is committed with the good record that ends it: a storm that stops the
-        # worker stops the next one too, instead of losing a piece of the topic to each.
-        if not in_a_row or any(isinstance(event, Event) for event in screening.events):
-            await _commit(app, held, worker.settings.kafka.delivery_seconds)
-        health.delivering_since = None
-        _count(metrics, topic, values, screening, delivered)
+    channel = batched(app, topic, records=taking.batch_records, seconds=taking.batch_seconds)
+    source = _Source(app, topic, worker)
 
     @app.agent(channel, name=f"screen-{topic}", concurrency=1)
     async def screen(stream: Any) -> AsyncIterator[None]:
-        async for events in stream.noack_take(taking.batch_records, within=taking.batch_seconds):
-            async with health.batch:
-                if not health.is_stopping:
-                    await _guarded(screen_batch([event.message for event in events]))
+        async for chunk in stream:
+            await _guarded(source.screen([chunk, *source.waiting(chunk, stream.channel.queue)]))
             yield None
 
 
-def _behind(app: faust.App, messages: list[Any]) -> dict[TP, int]:
-    """Return the offset behind the last of these records in each partition.
+class _Source:
+    """One source topic on its way from chunks to confirmed writes."""
 
-    A record fetched before a rebalance belongs to whoever reads it next, so it is left out: it comes again,
-    and its writes with the same ids.
-    """
-    offsets: dict[TP, int] = {}
-    for message in messages:
-        if message.generation_id == app.consumer_generation_id:
-            offsets[message.tp] = message.offset + 1
-    return offsets
+    def __init__(self, app: faust.App, topic: str, worker: Worker) -> None:
+        self._app = app
+        self._topic = topic
+        self._worker = worker
+        self._in_a_row = 0
+        self._generation = -1
+        self._confirming: set[asyncio.Task[None]] = set()
+
+    def waiting(self, first: Chunk, queue: Any) -> Iterator[Chunk]:
+        """Yield the chunks already waiting that fill up the batch which the first begins.
+
+        At a low rate every fetch brings a few records of each partition; each batch costs the same.
+        """
+        room = self._worker.settings.screening.batch_records - len(first)
+        while not queue.empty() and len(queue._queue[0].value) <= room:  # noqa: SLF001
+            chunk: Chunk = queue.get_nowait().value
+            room -= len(chunk)
+            yield chunk
+
+    async def screen(self, chunks: Sequence[Chunk]) -> None:
+        """Screen chunks as one batch and send its writes; their confirmation is not waited for here."""
+        worker, health = self._worker, self._worker.health
+        await worker.is_connected.wait()
+        # Told to stop, or the partition went to somebody else: either way a chunk is read again.
+        if health.is_stopping:
+            return
+        batch = _Batch([chunk for chunk in chunks if consumer_of(self._app).is_current(chunk)])
+        if not batch.chunks:
+            return
+        health.took(batch)
+        with worker.metrics.screen_seconds.labels(self._topic).time():
+            screening = worker.line.screen(self._topic, batch.values)
+        is_held = self._brake(batch, screening)
+        sent = await worker.delivery.send(writes(batch.record, screening, worker.settings.topics))
+        if sent:
+            confirming = self._confirm(batch, screening, sent, is_held=is_held)
+            task = asyncio.create_task(_guarded(confirming))
+            self._confirming.add(task)
+            task.add_done_callback(self._confirming.discard)
+        else:
+            await self._confirm(batch, screening, sent, is_held=is_held)
+
+    def _brake(self, batch: "_Batch", screening: Screening) -> bool:
+        """Return whether a batch's commit has to wait for a good record to end the run of rejected ones.
+
+        A storm that stops the worker stops the next one too, instead of losing a piece of the topic to each.
+
+        Raises:
+            DeliveryFailedError: if it is a storm.
+        """
+        generation = batch.chunks[0].span.generation
+        if generation != self._generation:
+            # What was rejected and held is read, and counted, again.
+            self._generation, self._in_a_row = generation, 0
+        count = len(batch.values)
+        longest, self._in_a_row = _rejected_in_a_row(screening.rejected, count, self._in_a_row)
+        if longest >= self._worker.settings.screening.dead_letters_in_a_row:
+            raise DeliveryFailedError(_storm(longest, batch.record(count - 1)))
+        return bool(self._in_a_row) and len(screening.rejected) == count
+
+    async def _confirm(
+        self, batch: "_Batch", screening: Screening, sent: Sent, *, is_held: bool
+    ) -> None:
+        worker = self._worker
+        delivered = await worker.delivery.confirm(sent)
+        for chunk in batch.chunks:
+            consumer_of(self._app).confirm(chunk, held=is_held)
+        seconds = worker.health.confirmed(batch)
+        worker.metrics.delivery_seconds.labels(self._topic).observe(seconds)
+        _count(worker.metrics, self._topic, batch.values, screening, delivered)
 
 
-async def _commit(app: faust.App, offsets: dict[TP, int], seconds: float) -> None:
-    """Commit and forget the offsets; one that is refused costs no more than reading records again.
+class _Batch:
+    """Chunks that are screened together: their values, and where each record stands."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self.chunks = chunks
+        self.values = [record.value for chunk in chunks for record in chunk.records]
+        self._ends = list(accumulate(len(chunk) for chunk in chunks))
+
+    def record(self, position: int) -> Record:
+        """Return a record by its position in the batch."""
+        index = bisect_right(self._ends, position)
+        chunk = self.chunks[index]
+        record = chunk.records[position - self._ends[index]]
+        topic, partition = chunk.span.partition
+        return Record(
+            topic, partition, record.offset, record.key, record.value, tuple(record.headers)
+        )
+
+
+async def _commit(app: faust.App, seconds: float) -> None:
+    """Commit what may be; a commit that is refused costs no more than reading records again.
 
     Raises:
         DeliveryFailedError: if the broker does not answer within `seconds`.
     """
-    # Faust's public commit takes no offsets, only what was acknowledged.
-    consumer: Any = app.consumer
     try:
         async with asyncio.timeout(seconds):
-            await consumer._commit(dict(offsets))  # noqa: SLF001
+            await consumer_of(app).commit_chunks()
     except TimeoutError:
         raise DeliveryFailedError(f"offsets were not committed within {seconds:g} s") from None
-    offsets.clear()
 
 
 def _storm(count: int, last: Record) -> str:
@@ -249,29 +364,23 @@ def _storm(count: int, last: Record) -> str:
     )
 
 
-def _record(message: Any) -> Record:
-    headers = message.headers or ()
-    pairs = headers.items() if hasattr(headers, "items") else headers
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        message.key,
-        message.value,
-        tuple((name, value) for name, value in pairs),
-    )
+def _rejected_in_a_row(
+    rejected: Mapping[int, Rejected], count: int, before: int
+) -> tuple[int, int]:
+    """Return the longest run of rejected records and the one that `count` records end with.
 
-
-def _rejected_in_a_row(screening: Screening, before: int) -> tuple[int, int]:
-    """Return the longest run of rejected records and the one it ends with; tombstones count for neither."""
+    Tombstones neither lengthen a run nor end it.
+    """
     longest = run = before
-    for event in screening.events:
-        if not isinstance(event, Rejected):
+    expected = 0
+    for position in sorted(rejected):
+        if position != expected:
             run = 0
-        elif event.reason is not Reason.TOMBSTONE:
+        expected = position + 1
+        if rejected[position].reason is not Reason.TOMBSTONE:
             run += 1
             longest = max(longest, run)
-    return longest, run
+    return longest, run if expected == count else 0
 
 
 def _count(
@@ -289,25 +398,6 @@ def _count(
     for form, count in delivered.reduced.items():
         metrics.reduced.labels(form).inc(count)
     metrics.last_batch.labels(source).set(now.timestamp())
-
-
-def _web(app: faust.App, worker: Worker) -> None:
-    @app.page("/metrics")
-    async def metrics_page(view: View, _request: Request) -> Response:
-        return view.bytes(generate_latest(), content_type=_EXPOSITION)
-
-    @app.page("/health/live")
-    async def live(view: View, _request: Request) -> Response:
-        stuck = worker.health.stuck_seconds()
-        well = stuck < worker.settings.kafka.delivery_seconds
-        return view.json(
-            {"alive": well, "unconfirmed_seconds": round(stuck, 3)}, status=200 if well else 503
-        )
-
-    @app.page("/health/ready")
-    async def ready(view: View, _request: Request) -> Response:
-        count = len(worker.health.partitions)
-        return view.json({"ready": count > 0, "partitions": count}, status=200 if count else 503)
 
 
 def _credentials(kafka: Kafka) -> Any:

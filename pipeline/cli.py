@@ -115,8 +115,14 @@ def _load(config: Path | None) -> tuple[Settings, Line]:
 @cli.command()
 @config_option
 @click.option("--verbose", is_flag=True, help="Log what Faust and the Kafka client do, too.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1, max=256),
+    default=1,
+    help="Run so many on this machine, each a member of the group; one for each core is full use of it.",
+)
 @click.option("--with-parent", is_flag=True, help="Stop when standard input closes.")
-def worker(config: Path | None, verbose: bool, with_parent: bool) -> None:
+def worker(config: Path | None, verbose: bool, processes: int, with_parent: bool) -> None:
     """Read the source topics and write escalations, until told to stop.
 
     \b
@@ -125,15 +131,20 @@ def worker(config: Path | None, verbose: bool, with_parent: bool) -> None:
     Health:      /health/live  /health/ready
     To stop:     SIGTERM or Ctrl-C; kill -9 loses nothing either
 
-    Start as many as the sources have partitions; they share the work. Any setting can be overridden by a
-    variable: PENJAGA_KAFKA_GROUP, PENJAGA_WEB_PORT, PENJAGA_TOPICS_ESCALATIONS, ...
+    Start as many as the sources have partitions; they share the work. Several --processes share the address
+    too; one that crashes is replaced, and what that would not mend stops them all with its status. Any
+    setting can be overridden by a variable: PENJAGA_KAFKA_GROUP, PENJAGA_WEB_PORT, ...
     """
     from pipeline import logs
+    from pipeline.processes import share_metrics
+
+    if processes > 1:
+        share_metrics()
     from pipeline.run import run
 
     logs.configure(logging.INFO, verbose=verbose)
     settings, built = _load(config)
-    run(settings, built, with_parent=with_parent)
+    run(settings, built, processes=processes, with_parent=with_parent)
 
 
 @cli.command()

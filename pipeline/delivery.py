@@ -6,7 +6,8 @@ source offsets stay uncommitted.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,6 +23,9 @@ from pipeline.settings import Kafka
 from pipeline.writes import Write
 
 log: Final = logging.getLogger(__name__)
+
+Sent = list[tuple[Write, "asyncio.Future[Any] | None"]]
+"""Writes handed to the producer, each with what tells its outcome."""
 
 _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 8.0
@@ -168,50 +172,74 @@ class Delivery:
         Raises:
             DeliveryFailedError: if one write is refused or stays unconfirmed for `delivery_seconds`.
         """
+        return await self.confirm(await self.send(writes))
+
+    async def send(self, writes: Sequence[Write]) -> Sent:
+        """Hand over to the producer, in this order; waits only while its buffer is full.
+
+        Raises:
+            DeliveryFailedError: if the buffer stays full for `delivery_seconds`.
+        """
+        async with self._limited(len(writes)):
+            return [(write, await self._enqueue(write)) for write in writes]
+
+    async def confirm(self, sent: Sent) -> Delivered:
+        """Return when the broker has confirmed every write that was sent.
+
+        Raises:
+            DeliveryFailedError: if one write is refused or stays unconfirmed for `delivery_seconds`.
+        """
         topics: dict[str, int] = {}
         reduced: dict[str, int] = {}
-        if not writes:
+        if not sent:
             return Delivered(topics, reduced)
+        async with self._limited(len(sent)):
+            # A topic refuses a whole produce batch for one record, so each is tried again alone.
+            for write in await self._refused(sent, topics):
+                await self._send_alone(write, topics, reduced)
+        return Delivered(topics, reduced)
+
+    @asynccontextmanager
+    async def _limited(self, count: int) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._kafka.delivery_seconds):
-                refused = await self._send(writes, topics)
-                # A topic refuses a whole produce batch for one record, so each is tried again alone.
-                for write in refused:
-                    await self._send_alone(write, topics, reduced)
+                yield
         except TimeoutError:
             raise DeliveryFailedError(
-                f"{len(writes)} writes were not confirmed within {self._kafka.delivery_seconds:g} s"
+                f"{count} writes were not confirmed within {self._kafka.delivery_seconds:g} s"
             ) from None
         except KafkaError as error:
             raise DeliveryFailedError(
                 f"the broker refused a write: {type(error).__name__}"
             ) from error
-        return Delivered(topics, reduced)
 
     def _connected(self) -> aiokafka.AIOKafkaProducer:
         if self._producer is None:
             raise RuntimeError("deliver before start, or after stop")
         return self._producer
 
-    async def _send(self, writes: Sequence[Write], topics: dict[str, int]) -> list[Write]:
-        """Send all and await all; return those refused as too large."""
-        sent = []
+    async def _enqueue(self, write: Write) -> "asyncio.Future[Any] | None":
+        """Hand one write to the producer; None if it refuses it as too large by itself."""
+        try:
+            future: asyncio.Future[Any] = await self._connected().send(
+                write.topic, write.value, write.key, headers=list(write.headers)
+            )
+        except MessageSizeTooLargeError:
+            return None
+        return future
+
+    @staticmethod
+    async def _refused(sent: Sent, topics: dict[str, int]) -> list[Write]:
+        """Await all, count those confirmed by topic; return those refused as too large."""
         refused = []
-        for write in writes:
-            try:
-                future = await self._connected().send(
-                    write.topic, write.value, write.key, headers=list(write.headers)
-                )
-            except MessageSizeTooLargeError:
+        futures = [future for _, future in sent if future is not None]
+        await asyncio.gather(*futures, return_exceptions=True)
+        for write, future in sent:
+            error = future.exception() if future is not None else None
+            if future is None or isinstance(error, MessageSizeTooLargeError):
                 refused.append(write)
-            else:
-                sent.append((write, future))
-        outcomes = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        for (write, _), outcome in zip(sent, outcomes, strict=True):
-            if isinstance(outcome, MessageSizeTooLargeError):
-                refused.append(write)
-            elif isinstance(outcome, BaseException):
-                raise outcome
+            elif error is not None:
+                raise error
             else:
                 topics[write.topic] = topics.get(write.topic, 0) + 1
         return refused
@@ -221,7 +249,8 @@ class Delivery:
     ) -> None:
         for_topic: Write | None = write
         while for_topic is not None:
-            if not await self._send([for_topic], topics):
+            sent = [(for_topic, await self._enqueue(for_topic))]
+            if not await self._refused(sent, topics):
                 if for_topic is not write:
                     form = "reference" if for_topic.topic == write.topic else "dead_letter"
                     reduced[form] = reduced.get(form, 0) + 1

@@ -16,6 +16,8 @@ class _Json(logging.Formatter):
             # A file name may hold bytes that are no text; a line that cannot be written is printed raw.
             "message": record.getMessage().encode(errors="backslashreplace").decode(),
         }
+        if record.processName != "MainProcess":  # one of `penjaga worker --processes`
+            line["process"] = record.processName
         if record.exc_info and record.exc_info[0]:
             # The traceback's places, never its message: an exception may quote the value it choked on.
             line["error"] = record.exc_info[0].__name__

@@ -6,7 +6,9 @@ received = passed + flagged + rejected.
 """
 
 from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from prometheus_client import (
@@ -15,9 +17,11 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
+    Metric,
+    ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.registry import Collector
 
 from pipeline.screen import Screening
 from schemas import Event
@@ -28,6 +32,36 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Usage(Collector):
+    """Memory, processor time and open files of each worker process; the library tells its own only."""
+
+    def __init__(self, pids: Callable[[], Mapping[int, int]]) -> None:
+        """Take how to ask for the process ids, by the numbers of the processes."""
+        self._pids = pids
+
+    def collect(self) -> Iterator[Metric]:
+        """Read them from the system; a process that has just ended has none."""
+        families: dict[str, Metric] = {}
+        for number, pid in self._pids().items():
+            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                known = families.setdefault(
+                    family.name, Metric(family.name, family.documentation, family.type)
+                )
+                for sample in family.samples:
+                    known.add_sample(sample.name, {"process": str(number)}, sample.value)
+        yield from families.values()
+
+
+def process_starts(registry: CollectorRegistry = REGISTRY) -> Counter:
+    """Return the parent's own counter."""
+    return Counter(
+        "penjaga_process_starts",
+        "Starts of a process by its parent, the first included.",
+        ["process"],
+        registry=registry,
+    )
 
 
 class Metrics:
@@ -104,12 +138,22 @@ class Metrics:
             "When the last batch was confirmed.",
             ["source"],
             registry=registry,
+            multiprocess_mode="max",
         )
         self.assigned_partitions = Gauge(
-            "penjaga_assigned_partitions", "Source partitions this worker reads.", registry=registry
+            "penjaga_assigned_partitions",
+            "Source partitions this worker reads.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        self.configuration = Info(
-            "penjaga_configuration", "What this worker runs.", registry=registry
+        # A gauge with the name and the value an `Info` would have: the library keeps no `Info` of several
+        # processes, and the page must read the same for one and for many.
+        self.configuration = Gauge(
+            "penjaga_configuration_info",
+            "What this worker runs.",
+            ["digest", "version"],
+            registry=registry,
+            multiprocess_mode="max",
         )
 
     def screened(self, source: str, records: list[bytes | None], screening: Screening) -> None:

@@ -1,44 +1,59 @@
-"""Run: a worker process from its first line of log to its exit status."""
+"""Run: a worker from its first line of log to its exit status, as one process or as several."""
 
 import asyncio
 import logging
 import os
-import signal
+import shutil
 import socket
 import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Final
 
 import faust
+import msgspec
+import uvloop
+from aiohttp.web import run_app
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from pipeline import status
-from pipeline.app import build
+from pipeline import status, web
+from pipeline.app import Health, build
 from pipeline.delivery import BrokerUnreachableError, check
 from pipeline.line import Line
-from pipeline.metrics import Metrics
+from pipeline.metrics import Metrics, Usage, process_starts
+from pipeline.processes import METRICS_FOLDER, Board, Parent, Vitals, end_on_signals, stop_with
 from pipeline.settings import Settings
 from pipeline.writes import topics_of
 
 log: Final = logging.getLogger(__name__)
 
+_SAYING_SECONDS: Final = 1.0
+_BACKLOG: Final = 128
+_WEB: Final = "web"
 
-def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
+Say = Callable[[Vitals], None]
+
+
+def run(settings: Settings, line: Line, *, processes: int = 1, with_parent: bool = False) -> None:
     """Run a worker until it is told to stop; raises `SystemExit` with its status.
 
-    `with_parent` stops it too when standard input closes, as it does when a parent that holds the other
-    end is killed.
+    Of several `processes` each is a member of the group, and their metrics and health are on one endpoint.
+    `with_parent` stops all when standard input closes, as it does when a parent that holds the other end is
+    killed.
     """
-    # Until Faust takes over there is nothing in hand to finish.
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: os._exit(0))
-    if with_parent:
-        Thread(target=_stop_with_parent, daemon=True).start()
+    end_on_signals()
+    if with_parent and processes == 1:
+        Thread(target=stop_with, args=(sys.stdin.fileno(),), daemon=True).start()
     log.info(
-        "reading %s from %s as group %s; metrics on http://%s:%d/metrics; configuration %s",
+        "reading %s from %s as group %s, in processes: %d; metrics on http://%s:%d/metrics; configuration %s",
         ", ".join(settings.sources),
         settings.kafka.bootstrap_servers,
         settings.kafka.group,
+        processes,
         settings.web.host,
         settings.web.port,
         line.configuration,
@@ -49,11 +64,97 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
     except BrokerUnreachableError as error:
         log.critical(str(error))
         sys.exit(status.UNREACHABLE)
-    _see_port(settings)
-    app = build(settings, line, Metrics())
+    # Said before anything starts: the port may be another worker's.
+    listener = _listener(settings)
+    if processes > 1:
+        sys.exit(_run_several(settings, line, listener, processes, with_parent=with_parent))
+    listener.close()
+    _work(settings, line)
+
+
+def _run_several(
+    settings: Settings, line: Line, listener: socket.socket, count: int, *, with_parent: bool
+) -> int:
+    # Kept open here, so that the address stays ours when the process that serves it is replaced.
+    listener.listen(_BACKLOG)
+    try:
+        metrics_folder = tempfile.TemporaryDirectory(prefix="penjaga-metrics-")
+    except OSError as error:
+        log.critical(
+            "no folder for the metrics of several processes (%s): name one in TMPDIR",
+            error.strerror,
+        )
+        return status.CONFIGURATION
+    with metrics_folder as folder:
+        os.environ[METRICS_FOLDER] = folder
+        shared = _Shared(settings, line, Board(count), listener, folder)
+        mains: dict[str, Callable[[], None]] = {
+            str(number): partial(shared.work, number) for number in range(1, count + 1)
+        }
+        mains[_WEB] = shared.serve
+        return Parent(mains, shared, last=_WEB, with_parent=with_parent).run()
+
+
+class _Shared:
+    """What the parent hands to its processes, and what it notes of them."""
+
+    def __init__(
+        self, settings: Settings, line: Line, board: Board, listener: socket.socket, folder: str
+    ) -> None:
+        self._settings = settings
+        self._line = line
+        self._board = board
+        self._listener = listener
+        self._folder = folder
+        self._starts = process_starts(CollectorRegistry())
+
+    def work(self, number: int) -> None:
+        """Be a worker, in a process of its own."""
+        self._listener.close()
+        kafka = self._settings.kafka
+        if kafka.instance:
+            kafka = msgspec.structs.replace(kafka, instance=f"{kafka.instance}-{number}")
+        settings = msgspec.structs.replace(self._settings, kafka=kafka)
+        _work(settings, self._line, partial(self._board.say, number))
+
+    def serve(self) -> None:
+        """Answer for all workers, in a process of its own."""
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]  # no types
+        registry.register(Usage(self._board.pids))
+        application = web.application(
+            registry, self._board.vitals, self._settings.kafka.delivery_seconds
+        )
+        # What asks keeps its connection open, and a stop need not wait for it.
+        run_app(application, sock=self._listener, access_log=None, print=None, shutdown_timeout=0.1)
+
+    def starts(self, name: str) -> None:
+        self._starts.labels(name).inc()
+        if name != _WEB:
+            self._board.start(int(name))
+
+    def runs(self, name: str, pid: int) -> None:
+        if name != _WEB:
+            self._board.run(int(name), pid)
+
+    def ended(self, name: str, pid: int) -> None:
+        self.runs(name, 0)
+        mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call]  # no types
+
+    def orphaned(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _work(settings: Settings, line: Line, say: Say | None = None) -> None:
+    """Be a worker; with `say` one of several, which says how it fares and serves nothing."""
+    # Also of the loop in the consumer's thread, which Faust makes by itself.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    health = Health()
+    app = build(settings, line, Metrics(), health, has_web=say is None)
     # Its banner and cursor codes are for a terminal that a worker does not have.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         worker = _Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
+        worker.saying = (say, health)
         try:
             worker.execute_from_commandline()
         except SystemExit as stop:
@@ -71,14 +172,13 @@ def run(settings: Settings, line: Line, *, with_parent: bool = False) -> None:
     sys.exit(status.CRASHED)
 
 
-def _see_port(settings: Settings) -> None:
-    """Say so before anything starts when another worker already listens at the web address."""
+def _listener(settings: Settings) -> socket.socket:
+    """Take the web address, or say that another worker has it."""
     where = (settings.web.host, settings.web.port)
     try:
-        kind = socket.getaddrinfo(*where)[0][0]
-        with socket.socket(kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(where)
+        listener = socket.socket(socket.getaddrinfo(*where)[0][0])
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
     except OSError as error:
         log.critical(
             "cannot listen on %s:%d (%s): give each worker of a machine a port of its own with "
@@ -87,16 +187,24 @@ def _see_port(settings: Settings) -> None:
             error.strerror,
         )
         sys.exit(status.UNREACHABLE)
+    return listener
 
 
 class _Worker(faust.Worker):
-    """Faust's worker with the logging it finds."""
+    """Faust's worker with the logging it finds; one of several says every second how it fares."""
+
+    saying: tuple[Say | None, Health]
 
     def _setup_logging(self) -> None:
         """Leave logging as `pipeline.logs` configured it; Faust would replace it."""
 
+    async def on_first_start(self) -> None:
+        """Begin to speak before anything else is started, which may take long."""
+        await super().on_first_start()
+        self.add_future(self._keep_saying())
 
-def _stop_with_parent() -> None:
-    sys.stdin.buffer.read()
-    # At once: a broker that the parent ran is gone too, and a clean stop would wait for it.
-    os._exit(0)
+    async def _keep_saying(self) -> None:
+        say, health = self.saying
+        while say is not None:
+            say(health.vitals())
+            await asyncio.sleep(_SAYING_SECONDS)

@@ -89,11 +89,12 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How records are taken from the stream."""
+    """How records are taken from the broker."""
 
     batch_records: Count = 500
-    batch_seconds: Seconds = 0.05
-    """How long a record may wait for others to share its batch: latency chosen on purpose."""
+    """The most that are screened at once."""
+    batch_seconds: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.02
+    """How long the broker may hold back a fetch so that more records share it: latency chosen on purpose."""
     dead_letters_in_a_row: Count = 1000
     """So many rejected records of one source without a good one between them stop the worker."""
 

@@ -1,11 +1,18 @@
 """Metrics: nothing is lost between the counters, and nothing personal is in them."""
 
+import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from pipeline.line import Line
-from pipeline.metrics import Metrics
+from pipeline.metrics import Metrics, Usage
+from pipeline.processes import METRICS_FOLDER
 from schemas import Event, Reason
 from schemas.labels import taxonomy
 from tests.pipeline.events import CANARY, record
@@ -121,3 +128,81 @@ def test_every_name_has_the_prefix_and_a_unit_prometheus_knows() -> None:
     assert all(family.name.startswith("penjaga_") for family in families)
     assert not [f.name for f in families if "millis" in f.name or "kb" in f.name.split("_")]
     assert all(family.documentation.endswith(".") for family in families)
+
+
+WORKER = """
+import os, sys
+from prometheus_client import CollectorRegistry
+from pipeline.metrics import Metrics
+metrics = Metrics(CollectorRegistry())
+metrics.received.labels("a").inc(int(sys.argv[1]))
+metrics.batch_records.labels("a").observe(int(sys.argv[1]))
+metrics.last_batch.labels("a").set(int(sys.argv[1]))
+metrics.assigned_partitions.set(int(sys.argv[1]))
+metrics.configuration.labels(digest="d", version="v").set(1)
+print(os.getpid())
+"""
+
+
+def work(folder: Path, number: int) -> int:
+    """Count `number` in a process that shares its metrics, and return its id."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WORKER, str(number)],
+        env=os.environ | {METRICS_FOLDER: str(folder)},
+        capture_output=True,
+        check=True,
+    )
+    return int(ran.stdout)
+
+
+def test_processes_are_added_up(tmp_path: Path) -> None:
+    """Counters and histograms for ever, partitions while their process lives; of times the latest counts."""
+    first, _ = work(tmp_path, 3), work(tmp_path, 4)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(tmp_path))
+    partitions = registry.get_sample_value("penjaga_assigned_partitions")
+    mark_process_dead(first, str(tmp_path))
+    source = {"source": "a"}
+
+    assert (7, 4) == (partitions, registry.get_sample_value("penjaga_assigned_partitions"))
+    assert 7 == registry.get_sample_value("penjaga_events_received_total", source)
+    assert 2 == registry.get_sample_value("penjaga_batch_records_count", source)
+    assert 4 == registry.get_sample_value("penjaga_last_batch_timestamp_seconds", source)
+    assert 1 == registry.get_sample_value(
+        "penjaga_configuration_info", {"digest": "d", "version": "v"}
+    )
+
+
+def test_one_process_and_several_export_the_same_names_types_and_labels(tmp_path: Path) -> None:
+    """A dashboard need not know how many there are."""
+    work(tmp_path, 3)
+    several, one = CollectorRegistry(), CollectorRegistry()
+    MultiProcessCollector(several, str(tmp_path))
+    metrics = Metrics(one)
+    metrics.received.labels("a").inc(3)
+    metrics.batch_records.labels("a").observe(3)
+    metrics.last_batch.labels("a").set(3)
+    metrics.assigned_partitions.set(3)
+    metrics.configuration.labels(digest="d", version="v").set(1)
+
+    def exported(registry: CollectorRegistry) -> set[str]:
+        return {
+            json.dumps([family.name, family.type, sample.name, sample.labels, sample.value])
+            for family in registry.collect()
+            for sample in family.samples
+        }
+
+    assert len(exported(one)) > 10
+    assert exported(one) == exported(several)
+
+
+def test_the_usage_of_each_process_is_told_by_its_number() -> None:
+    """As the library tells it of its own process; one that has ended is left out."""
+    registry = CollectorRegistry()
+    registry.register(Usage(lambda: {3: os.getpid(), 4: 2**22 + 1}))
+    memory = registry.get_sample_value("process_resident_memory_bytes", {"process": "3"})
+
+    assert memory is not None
+    assert memory > 1e6
+    assert registry.get_sample_value("process_cpu_seconds_total", {"process": "3"}) is not None
+    assert registry.get_sample_value("process_cpu_seconds_total", {"process": "4"}) is None
