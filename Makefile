@@ -9,10 +9,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint lock clean
+.PHONY: help install demo test lint bench bench-quick lock clean
 
 help:  ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 install: $(VENV)/installed  ## Install everything into .venv.
 
@@ -26,6 +26,12 @@ lint: install  ## Check style, format and types.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: install  ## Measure beside other clients and frameworks, on Apache Kafka; compare with the baseline.
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-quick: install  ## Measure the pure computing in half a minute; compare with the baseline.
+	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 # Without local folders of packages, whose hashes nobody else could find.
 lock: install  ## Renew requirements.lock within the bounds of pyproject.toml.

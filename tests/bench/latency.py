@@ -1,0 +1,120 @@
+"""Latency: from when a message was due at the producer until its escalation is in a consumer's hands."""
+
+import logging
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from tests.bench.machine import cpu_seconds
+from tests.bench.pacer import Kept, Schedule
+from tests.bench.topics import PARTITIONS
+from tests.bench.worker import Outputs, Site, Worker
+from tests.e2e.brokers import create_topic
+
+log: Final = logging.getLogger(__name__)
+
+RATES: Final = (1_000, 10_000, 20_000)
+_WARM_UP_SECONDS: Final = 3.0
+# Without an escalation for so long after the last message, there is none to come.
+_QUIET_SECONDS: Final = 5.0
+_ROOT: Final = Path(__file__).parent.parent.parent
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """What escalations took at one rate, in seconds."""
+
+    rate: int
+    messages: int
+    escalations: int
+    """How many were timed, after 3 s of warming up."""
+    median: float
+    percentile_99: float
+    percentile_99_9: float
+    longest: float
+    late_99th: float
+    """How late the producer was at the 99th percentile; it is part of the latency."""
+    cpu_per_thousand: float
+    """CPU seconds of the worker per 1,000 messages."""
+
+
+def latency(site: Site, records: Sequence[bytes], rate: int, seconds: float) -> Latency:
+    """Measure one rate for so many seconds, on topics of its own.
+
+    Raises:
+        RuntimeError: if no escalation arrived.
+    """
+    name = f"latency-{rate}-{uuid.uuid4().hex[:8]}"
+    create_topic(site.bootstrap_servers, name, partitions=PARTITIONS)
+    outputs = Outputs.create(site.bootstrap_servers, name)
+    content = site.folder / "records.jsonl"
+    content.write_bytes(b"\n".join(records))
+    messages = int(rate * (seconds + _WARM_UP_SECONDS))
+    schedule = Schedule(site.bootstrap_servers, name, str(content), rate, messages)
+    with Worker(site, name, outputs, name) as worker:
+        worker.until_ready()
+        before = cpu_seconds(worker.pid)
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.pacer", msgspec.json.encode(schedule).decode()],
+            stdout=subprocess.PIPE,
+            cwd=_ROOT,
+        ) as pacer:
+            seen = list(_seen(site.bootstrap_servers, outputs.escalations, pacer))
+            said, _ = pacer.communicate()
+        used = cpu_seconds(worker.pid) - before
+    kept = msgspec.json.decode(said, type=Kept)
+    times = sorted(
+        moment - (kept.start + number / rate)
+        for number, moment in seen
+        if number >= _WARM_UP_SECONDS * rate
+    )
+    if not times:
+        raise RuntimeError(f"no escalation arrived at {rate} messages/s")
+    log.info("%d messages/s: median %.1f ms", rate, 1000 * percentile(times, 50))
+    return Latency(
+        rate=rate,
+        messages=messages,
+        escalations=len(times),
+        median=percentile(times, 50),
+        percentile_99=percentile(times, 99),
+        percentile_99_9=percentile(times, 99.9),
+        longest=times[-1],
+        late_99th=kept.late_99th,
+        cpu_per_thousand=1000 * used / messages,
+    )
+
+
+def percentile(ascending: Sequence[float], share: float) -> float:
+    """Return the smallest value that so many percent of all do not exceed."""
+    rank = -(-len(ascending) * share // 100)
+    return ascending[max(0, int(rank) - 1)]
+
+
+def _seen(
+    bootstrap_servers: str, topic: str, pacer: subprocess.Popen[bytes]
+) -> Iterator[tuple[int, float]]:
+    """Yield the number of each escalated message and when its escalation was there, until all are."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "latency"})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    give_up: float | None = None
+    while give_up is None or time.monotonic() < give_up:
+        escalations = consumer.consume(500, timeout=0.02)
+        moment = time.monotonic()
+        yield from ((_number(one), moment) for one in escalations if one.error() is None)
+        if escalations or give_up is None:
+            ended = pacer.poll() is not None
+            give_up = moment + _QUIET_SECONDS if ended else None
+    consumer.close()
+
+
+def _number(escalation: Message) -> int:
+    """Tell from where a message stood in its topic which one it was."""
+    headers = dict(escalation.headers() or ())
+    offset = int(headers["penjaga-source-offset"])
+    return offset * PARTITIONS + int(headers["penjaga-source-partition"])

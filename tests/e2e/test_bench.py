@@ -1,0 +1,69 @@
+"""The benchmark's stages on Apache Kafka, at tiny sizes: every contender does the same work."""
+
+import importlib.util
+
+import msgspec
+import pytest
+
+from tests.bench.corpus import corpus
+from tests.bench.drains import CONTENDERS, UNIT, WrongDrainError, drains
+from tests.bench.latency import latency
+from tests.bench.memory import memory
+from tests.bench.startup import startups
+from tests.bench.worker import Site
+from tests.e2e.brokers import Broker
+
+
+@pytest.fixture(scope="module")
+def site(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return a place to run in; its cache spares all but the first test the compiling."""
+    site = Site(kafka.bootstrap_servers, tmp_path_factory.mktemp("bench"))
+    site.cache.mkdir()
+    return site
+
+
+def test_every_contender_drains_the_same_backlog(site: Site) -> None:
+    """Each reads every message once and comes to the texts or verdicts it should, or the stage fails."""
+    has_quix = importlib.util.find_spec("quixstreams") is not None  # of the extra `bench`
+    contenders = [c for c in CONTENDERS if has_quix or c.module != "quix_streams"]
+    measured = drains(site, corpus(2_000).records, 1, contenders)
+
+    assert [UNIT.name, *(contender.name for contender in contenders)] == [
+        drain.contender for drain in measured.drains
+    ]
+    assert all(drain.messages_per_second > 0 for drain in measured.drains)
+    assert all(drain.cpu_per_thousand > 0 for drain in measured.drains)
+    assert all(drain.peak_bytes > 20_000_000 for drain in measured.drains)
+
+
+def test_a_contender_that_does_less_is_found_out(site: Site) -> None:
+    """Who only decodes where it ought to screen comes to no verdicts, so its time is no result."""
+    idle = msgspec.structs.replace(CONTENDERS[0], work="screen")
+
+    with pytest.raises(WrongDrainError, match="came to 0 verdicts"):
+        drains(site, corpus(2_000).records, 1, [idle])
+
+
+def test_latency_is_measured_on_every_escalation(site: Site) -> None:
+    """What arrives is timed from when its message was due, and none of it before that."""
+    measured = latency(site, corpus(2_000).records, rate=200, seconds=4)
+
+    assert 1_400 == measured.messages
+    assert 5 < measured.escalations < 100
+    assert 0 < measured.median <= measured.percentile_99 <= measured.longest
+
+
+def test_a_cold_start_takes_longer_than_a_cached_one(site: Site) -> None:
+    """A worker reads before it is ready, and finds its patterns compiled the second time."""
+    measured = startups(site, 1)
+
+    assert measured.cold.reading > measured.cached.reading > 0
+    assert measured.cached.ready > measured.cached.reading
+
+
+def test_memory_is_sampled_until_everything_is_drained(site: Site) -> None:
+    """The last sample is of the end."""
+    measured = memory(site, corpus(1_000).records, 3_000)
+
+    assert 3_000 == measured.samples[-1][0]
+    assert measured.peak_bytes >= max(held for _, held in measured.samples) > 50_000_000
