@@ -29,6 +29,14 @@ class Pattern(msgspec.Struct, frozen=True):
     is_anchor: bool = True
     """A detector sees the texts that hold one of its anchors; its other patterns only matter there."""
 
+    group: str = ""
+    """Of the patterns of one group only the heaviest that match count, each with its first match.
+
+    Empty: every match of the pattern is wanted.
+    """
+    weight: float = 0.0
+    """How heavy the pattern is in its group, without sign."""
+
     is_hint: bool = False
     """An anchor that is not confirmed: the detector looks for itself, and is shown no match of it."""
 
@@ -65,7 +73,9 @@ class Detector(Protocol):
     it. A detector that raises loses its own findings for that event and nobody else's.
 
     A detector may also have an attribute `reads_links`: when true it sees every event that carries links
-    beside its text, whatever the text holds.
+    beside its text, whatever the text holds. And a method `may_find(ids, *, is_disguised)`: whether a finding
+    could come of a text if all patterns of these ids matched in it; where it says no, the detector is not
+    shown the text. It has to be true of every text, so it must not raise, and its answers are remembered.
     """
 
     @property

@@ -7,6 +7,7 @@ act, a contact.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Final
 
@@ -15,7 +16,7 @@ import regex
 
 from detectors.contract import Candidate, Match, Pattern
 from detectors.folding import fold
-from detectors.lexicon import Lexicon, span, total
+from detectors.lexicon import Lexicon, reach, span, total
 from schemas import Evidence, Finding
 
 LABEL: Final = "gambling.promotion"
@@ -208,6 +209,19 @@ class GamblingPromotion:
             lambda term: term.group in CORE and term.weight >= LEAST_CORE
         )
         self.patterns: tuple[Pattern, ...] = (*words, *shapes)
+        # The last part of a term's id is, of some, the product.
+        self._products = [
+            (product, regex.compile(term.pattern.expression))
+            for term in self._lexicon.terms.values()
+            if (product := term.id.rsplit(".", 1)[-1]) in _PRODUCTS
+        ]
+
+    def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:
+        """Say whether there may be a name, or the heaviest word of each group reach `LEAST_SCORE`."""
+        if not SHAPES.keys().isdisjoint(ids):
+            return True
+        hidden = max(DISGUISE_WEIGHT, _UNNAMED_WEIGHT) if is_disguised else 0.0
+        return reach(self._lexicon.terms[id_] for id_ in ids) + hidden >= LEAST_SCORE
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield one finding for each candidate that scores at least `LEAST_SCORE`."""
@@ -231,7 +245,7 @@ class GamblingPromotion:
         grounds = dict.fromkeys(self._group(e) for e in evidence if e.weight > 0)
         against = any(e.weight < 0 for e in evidence)
         reason = "promotes gambling: " + ", ".join(_GROUND[g] for g in grounds)
-        product = next((p for m in candidate.matches if (p := _last(m)) in _PRODUCTS), None)
+        product = self._product(candidate)
         return Finding(
             detector=self.name,
             version=self.version,
@@ -244,14 +258,20 @@ class GamblingPromotion:
             attributes={"product": product} if product else {},
         )
 
+    def _product(self, candidate: Candidate) -> str | None:
+        """Return what is first named of slots, casino, sports and lottery, also where it adds no weight."""
+        views = (candidate.folded.text, candidate.folded.squeezed or "")
+        found = [
+            (hit.start(), product)
+            for product, expression in self._products
+            for view in views
+            if (hit := expression.search(view, timeout=1.0))
+        ]
+        return min(found)[1] if found else None
+
     def _group(self, evidence: Evidence) -> str:
         term = self._lexicon.terms.get(evidence.term)
         return term.group if term else evidence.term.split(".")[1]
-
-
-def _last(match: Match) -> str:
-    """Return the last part of a term's id, which for some terms is the product."""
-    return match.pattern.id.rsplit(".", 1)[-1]
 
 
 def _name(candidate: Candidate) -> tuple[Evidence, ...]:

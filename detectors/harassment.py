@@ -6,10 +6,11 @@ where the platform or the text says whom it hits.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from detectors.contract import Candidate
-from detectors.lexicon import Lexicon, Term, span, total
+from detectors.lexicon import Lexicon, Term, reach, span, total
 from schemas import Evidence, Finding
 
 HARASSMENT: Final = "bullying.harassment"
@@ -92,6 +93,17 @@ class Harassment:
         self._lexicon = Lexicon.shipped("harassment")
         self.version = f"1+{self._lexicon.digest}"
         self.patterns = self._lexicon.patterns(_is_anchor)
+
+    def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:  # noqa: ARG002  # of the contract
+        """Say whether a finding could rest on these terms, and reach `LEAST_SCORE` with a target."""
+        seen = [self._lexicon.terms[id_] for id_ in ids if id_ != _MENTION]
+        for label, groundless in _GROUNDLESS.items():
+            own = [term for term in seen if term.label == label]
+            groups = {term.group for term in own if term.weight > 0}
+            rests = not groups <= groundless or groups >= _EXPOSING
+            if rests and reach(own) + TARGET_WEIGHT >= LEAST_SCORE:
+                return True
+        return False
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield, for each candidate, at most one finding of each label."""

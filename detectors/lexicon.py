@@ -109,7 +109,12 @@ class Lexicon:
     def patterns(self, is_anchor: Callable[[Term], bool]) -> tuple[Pattern, ...]:
         """Return what to look for, one pattern a term, with the term's id; `is_anchor` tells the anchors."""
         return tuple(
-            msgspec.structs.replace(term.pattern, is_anchor=is_anchor(term))
+            msgspec.structs.replace(
+                term.pattern,
+                is_anchor=is_anchor(term),
+                group=f"{term.label}/{term.group}",
+                weight=abs(term.weight),
+            )
             for term in self.terms.values()
         )
 
@@ -133,6 +138,15 @@ class Lexicon:
 def total(evidence: Sequence[Evidence]) -> float:
     """Add up weights, cut to 0..1, to four decimals."""
     return round(min(1.0, max(0.0, sum(e.weight for e in evidence))), 4)
+
+
+def reach(terms: Iterable[Term]) -> float:
+    """Return the most that these terms could score: the heaviest of each label's groups, added up."""
+    heaviest: dict[tuple[str, str], float] = {}
+    for term in terms:
+        group = term.label, term.group
+        heaviest[group] = max(heaviest.get(group, 0.0), term.weight)
+    return round(sum(heaviest.values()), 4)
 
 
 def span(evidence: Sequence[Evidence]) -> tuple[int, int]:

@@ -1,13 +1,14 @@
 """Texts that read like a known scam: a pretext or an offer, a demand, and a way to answer."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from detectors.contract import Candidate, Pattern
-from detectors.lexicon import Lexicon, span, total
+from detectors.lexicon import Lexicon, reach, span, total
 from schemas import Evidence, Finding
 
-FLOOR: Final = 0.3
+FLOOR: Final = 0.4
 """Below this a text is not worth a finding, whatever the policy's thresholds."""
 
 _FAMILY: Final = "fraud"
@@ -62,6 +63,14 @@ class ScamTexts:
         self.version = f"1+{self._lexicon.digest}"
         self.patterns: Sequence[Pattern] = self._lexicon.patterns(
             lambda term: term.group in _ANCHORS.get(term.label, ())
+        )
+
+    def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:  # noqa: ARG002  # of the contract
+        """Say whether the heaviest term of each group, together, could reach `FLOOR`."""
+        seen = [self._lexicon.terms[id_] for id_ in ids]
+        return any(
+            reach([t for t in seen if t.label in (label, _FAMILY)]) >= FLOOR
+            for label in {t.label for t in seen if t.group in _ANCHORS.get(t.label, ())}
         )
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:

@@ -41,7 +41,17 @@ class Chain:
             for owner, d in enumerate(detectors)
             if d.patterns and getattr(d, "reads_links", False)
         ]
-        self.database = PatternDatabase([p for _, p in patterns], cache, self._owners)
+        self._ids = [pattern.id for _, pattern in patterns]
+        self.database = PatternDatabase(
+            [p for _, p in patterns], cache, self._owners, self._may_find
+        )
+
+    def _may_find(self, owner: int, patterns: frozenset[int], is_disguised: bool) -> bool:  # noqa: FBT001
+        """Ask a detector whether matches of these patterns could lead to a finding; by itself, any could."""
+        ask = getattr(self.detectors[owner], "may_find", None)
+        if ask is None:
+            return True
+        return bool(ask({self._ids[n] for n in patterns}, is_disguised=is_disguised))
 
     @property
     def digest(self) -> str:

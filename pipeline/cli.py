@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pipeline import dead_letters, registry, status
 from pipeline import scan as scanning
-from pipeline.database import PatternError
+from pipeline.automaton import PatternError
 from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
 from pipeline.explanation import STYLES, explanation, highlighted
 from pipeline.line import Line, line

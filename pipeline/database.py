@@ -1,47 +1,39 @@
 """The pattern database: what all detectors look for, scanned once a batch.
 
-Hyperscan finds, in a pass over a batch's bytes, strings without which a pattern cannot match
-(`pipeline.factors`) and, where an expression has none, a wider form of the expression (`pipeline.prefilter`).
-What is left is confirmed on its own text with `regex`, which gives exact spans and Unicode semantics.
+An automaton finds, in a pass over a batch's bytes, where a pattern may match (`pipeline.automaton`). What is
+left is confirmed on its own text with `regex`, which gives exact spans and Unicode semantics.
 
 Two passes: one for the patterns of which a detector needs one (`Pattern.is_anchor`), over all texts; one for
 the others, over the few texts in which an anchor was confirmed. Ordinary talk ends at the first.
 """
 
-import hashlib
-import os
-import platform
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from importlib.metadata import version
-from itertools import accumulate, islice
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import hyperscan
 import msgspec
+import re2
 import regex
 
-import pipeline.factors
-import pipeline.prefilter
 from detectors.contract import Match, Pattern, View
 from detectors.folding import DISGUISES, Folded, FoldedBatch
-from pipeline.factors import DIGIT, requirements
-from pipeline.prefilter import EDGE, UnsupportedError, escaped, prefilter, without_edges
+from pipeline.automaton import Automaton, PatternError, digest_of
+from pipeline.prefilter import UnsupportedError, prefilter, without_edges
 
 EXPRESSION_SECONDS: Final = 0.05
 """The longest one expression may take on one text; longer, and the hit is given up and reported."""
 MATCHES_PER_PATTERN: Final = 32
 """More repeats of one pattern in one text add work and no evidence."""
+_REMEMBERED: Final = 65_536
+_UNANCHORED: Final = re2._re2.RE2.Anchor.UNANCHORED  # noqa: SLF001
 
-_MAGIC: Final = b"penjaga-patterns-2\n"
-_NOT_ADJOINING: Final = b"[^a-z0-9]"
-
-_Add = Callable[[tuple[int, int]], None]
-
-
-class PatternError(ValueError):
-    """An expression that cannot be used: whose, which, and why."""
+_Found = list[tuple[int, View, int]]
+"""Patterns that may match, in which view of the text, and from where on."""
+MayFind = Callable[[int, frozenset[int], bool], bool]
+"""Whether an owner could make anything of these patterns, if all match, in a text disguised or not."""
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -52,46 +44,44 @@ class Hits(msgspec.Struct, frozen=True):
     hints: tuple[int, ...] = ()
 
 
-class _Plan(msgspec.Struct, frozen=True):
-    """How the patterns of one pass are looked for.
-
-    `strings`: what Hyperscan's matcher of literals finds, each with the `alternatives` it may complete.
-    `alternatives`: of which pattern, and the clauses that the text must hold besides.
-    `composed`: wider forms, each of one pattern. `everywhere`: patterns to try on every text.
-    """
-
-    strings: list[tuple[bytes, tuple[int, ...]]]
-    alternatives: list[tuple[int, tuple[int, ...]]]
-    clauses: list[tuple[bytes, ...]]
-    composed: list[tuple[bytes, int]]
-    everywhere: tuple[int, ...]
-
-
 class PatternDatabase:
     """All patterns in one automaton, with an optional cache on disk."""
 
     def __init__(
-        self, patterns: Sequence[Pattern], cache: Path | None = None, owners: Sequence[int] = ()
+        self,
+        patterns: Sequence[Pattern],
+        cache: Path | None = None,
+        owners: Sequence[int] = (),
+        may_find: MayFind | None = None,
     ) -> None:
         """Compile, or load what was compiled before.
 
         `owners` tells, for each pattern, whose it is: one's other patterns are looked for where one of its
-        anchors is. Left out, all are one owner's.
+        anchors is. Left out, all are one owner's. `may_find` tells whether an owner could make anything of
+        matches of some patterns; where it could not, they are not confirmed.
 
         Raises:
             PatternError: if an expression is not valid or matches the empty text.
         """
         self._patterns = tuple(patterns)
         self._owners = tuple(owners) or (0,) * len(patterns)
+        self._may_find = lru_cache(maxsize=_REMEMBERED)(may_find) if may_find else None
         self._first_disguise = len(patterns)
         expressions = (*(p.expression for p in patterns), *DISGUISES)
-        self.digest = _digest(expressions, [p.is_anchor for p in patterns])
+        self.digest = digest_of(
+            expressions, [(p.is_anchor, p.is_hint, p.group, p.weight) for p in patterns]
+        )
         anchors = [n for n, p in enumerate(patterns) if p.is_anchor]
         others = [n for n, p in enumerate(patterns) if not p.is_anchor]
         disguises = range(len(patterns), len(expressions))
         self._expressions = [_compiled(pattern) for pattern in patterns]
-        self._anchors = _Pass.load(expressions, [*anchors, *disguises], patterns, cache)
-        self._others = _Pass.load(expressions, others, patterns, cache) if others else None
+        self._doubts = _Doubts(expressions)
+        self._ranks = [(not p.is_anchor, -p.weight, n) for n, p in enumerate(patterns)]
+        ids = {n: pattern.id for n, pattern in enumerate(patterns)}
+        looked_for = {n: expressions[n] for n in (*anchors, *disguises)}
+        self._anchors = Automaton.load(looked_for, ids, cache)
+        looked_for = {n: expressions[n] for n in others}
+        self._others = Automaton.load(looked_for, ids, cache) if others else None
         self._others_of = _OthersOf({n: self._owners[n] for n in others})
 
     def scan(self, texts: Sequence[Folded]) -> dict[int, Hits]:
@@ -100,77 +90,125 @@ class PatternDatabase:
         Of a text, only patterns are looked for whose owner has an anchor in it.
         """
         lines = texts.texts if isinstance(texts, FoldedBatch) else [f.text for f in texts]
-        found: dict[int, list[tuple[int, View]]] = defaultdict(list)
+        found: dict[int, _Found] = defaultdict(list)
         disguised = set()
         for position, pattern in self._anchors.find(lines):
             if pattern < self._first_disguise:
-                found[position].append((pattern, "folded"))
+                found[position].append((pattern, "folded", 0))
             else:
                 disguised.add(position)
         squeezed = {p: s for p in sorted(disguised) if (s := texts[p].squeezed) is not None}
-        again = self._anchors.find(list(squeezed.values()))
-        again = [(index, pattern) for index, pattern in again if pattern < self._first_disguise]
-        _add(found, again, list(squeezed), "squeezed")
-        hits = {p: self._confirm(texts[p], found[p]) for p in sorted(found)}
-        hits = {p: h for p, h in hits.items() if h.matches or h.overruns or h.hints}
+        for index, pattern in self._anchors.find(list(squeezed.values())):
+            if pattern < self._first_disguise:
+                found[list(squeezed)[index]].append((pattern, "squeezed", 0))
+        views = _Views(lines, squeezed)
+        likely = {p: kept for p in sorted(found) if (kept := self._doubted(views, p, found[p]))}
         if self._others is not None:
-            self._add_others(self._others, texts, hits, squeezed)
+            self._add_others(self._others, views, likely)
+        hits = {}
+        for position, candidates in likely.items():
+            worthwhile = self._worthwhile(texts, views, position, candidates)
+            if worthwhile:
+                confirmed = self._confirmed(texts, views, position, worthwhile)
+                if confirmed.matches or confirmed.overruns or confirmed.hints:
+                    hits[position] = confirmed
         return hits
 
-    def _add_others(
-        self,
-        others: "_Pass",
-        texts: Sequence[Folded],
-        hits: dict[int, Hits],
-        squeezed: dict[int, str],
-    ) -> None:
-        """Add what supports or speaks against the anchors that were found."""
-        found: dict[int, list[tuple[int, View]]] = defaultdict(list)
+    def _doubted(self, views: "_Views", position: int, found: _Found) -> _Found:
+        """Leave out what a wider form does not match; of the rest, say where that starts to match.
+
+        An expression cannot match before its wider form does, and `regex` is quickest where it need not look.
+        """
+        kept: _Found = []
+        for index, view, _ in found:
+            doubt = self._doubts[index]
+            if doubt is None:
+                kept.append((index, view, 0))
+                continue
+            encoded = views.encoded(position, view)
+            start = doubt.start(encoded)
+            if start >= 0:
+                is_ascii = len(encoded) == len(views.text(position, view))
+                kept.append(
+                    (
+                        index,
+                        view,
+                        start if is_ascii else len(encoded[:start].decode(errors="ignore")),
+                    )
+                )
+        return kept
+
+    def _add_others(self, others: Automaton, views: "_Views", likely: dict[int, _Found]) -> None:
+        """Add what may support or speak against the anchors that were found."""
         wanted = {}
-        for position, held in hits.items():
-            patterns = (*(n for n, _ in held.matches), *held.overruns, *held.hints)
-            others_too = self._others_of[frozenset(self._owners[n] for n in patterns)]
+        for position, found in likely.items():
+            others_too = self._others_of[frozenset(self._owners[n] for n, *_ in found)]
             if others_too:
                 wanted[position] = others_too
-        positions = list(wanted)
-        lines = [texts[p].text for p in positions]
-        _add(found, others.find(lines, list(wanted.values())), positions, "folded")
-        also = [p for p in positions if p in squeezed]
-        lines = [squeezed[p] for p in also]
-        _add(found, others.find(lines, [wanted[p] for p in also]), also, "squeezed")
-        for position, also_found in found.items():
-            held = hits[position]
-            more = self._confirm(texts[position], also_found)
-            hits[position] = Hits(
-                tuple(sorted((*held.matches, *more.matches), key=_place)),
-                (*held.overruns, *more.overruns),
-                held.hints,
-            )
+        views_: tuple[View, View] = ("folded", "squeezed")
+        for view in views_:
+            positions = [p for p in wanted if view == "folded" or p in views.squeezed]
+            lines = [views.text(p, view) for p in positions]
+            also: dict[int, _Found] = defaultdict(list)
+            for index, pattern in others.find(lines, [wanted[p] for p in positions]):
+                also[positions[index]].append((pattern, view, 0))
+            for position, found in also.items():
+                likely[position] += self._doubted(views, position, found)
 
-    def _confirm(self, folded: Folded, found: Iterable[tuple[int, View]]) -> Hits:
+    def _worthwhile(
+        self, texts: Sequence[Folded], views: "_Views", position: int, found: _Found
+    ) -> _Found:
+        """Leave out what could come to nothing even if all of it matched."""
+        if self._may_find is None:
+            return found
+        by_owner: dict[int, set[int]] = defaultdict(set)
+        for index, *_ in found:
+            by_owner[self._owners[index]].add(index)
+        is_disguised = position in views.squeezed or not texts[position].original.isascii()
+        kept = {
+            owner
+            for owner, indexes in by_owner.items()
+            if self._may_find(owner, frozenset(indexes), is_disguised)
+        }
+        return [one for one in found if self._owners[one[0]] in kept]
+
+    def _confirmed(
+        self, texts: Sequence[Folded], views: "_Views", position: int, found: _Found
+    ) -> Hits:
+        """Let `regex` decide: the anchors first, the heaviest of a group first."""
         matches: list[tuple[int, Match]] = []
         overruns: list[int] = []
         hints: list[int] = []
-        seen: set[tuple[int, int, int]] = set()
-        for index, view in found:
-            if self._patterns[index].is_hint:
+        anchored: set[int] = set()
+        heaviest: dict[tuple[int, str], float] = {}
+        for index, view, start in sorted(found, key=self._rank):
+            pattern, owner = self._patterns[index], self._owners[index]
+            group = owner, pattern.group
+            if pattern.is_hint:
                 hints.append(index)
+                anchored.add(owner)
                 continue
-            text = folded.text if view == "folded" else folded.squeezed or ""
-            to_original = folded.span if view == "folded" else folded.squeezed_span
-            hits = self._hits(index, text)
-            if hits is None and index not in overruns:
+            if not pattern.is_anchor and owner not in anchored:
+                continue
+            if pattern.group and heaviest.get(group, 0.0) > pattern.weight:
+                continue
+            hits = self._hits(index, views.text(position, view), start)
+            if hits is None:
                 overruns.append(index)
+            if hits is None or hits:
+                anchored.add(owner)
             for hit in hits or ():
-                start, end = to_original(*hit.span())
-                if (index, start, end) not in seen:
-                    seen.add((index, start, end))
-                    groups = {k: v for k, v in hit.groupdict().items() if v is not None}
-                    matches.append((index, Match(self._patterns[index], start, end, view, groups)))
-        matches.sort(key=_place)
-        return Hits(tuple(matches), tuple(overruns), tuple(hints))
+                heaviest[group] = pattern.weight
+                matches.append((index, _match(pattern, texts[position], view, hit)))
+        if len(matches) > 1:
+            unique = {(n, m.start, m.end): (n, m) for n, m in reversed(matches)}
+            matches = sorted(unique.values(), key=_place)
+        return Hits(tuple(matches), tuple(dict.fromkeys(overruns)), tuple(hints))
 
-    def _hits(self, index: int, text: str) -> "list[regex.Match[str]] | None":
+    def _rank(self, found: tuple[int, View, int]) -> tuple[bool, float, int]:
+        return self._ranks[found[0]]
+
+    def _hits(self, index: int, text: str, start: int) -> "Sequence[regex.Match[str]] | None":
         """Return the first hits of an expression, or None if it takes too long, twice.
 
         The limit counts time on the wall, which also passes while a busy machine runs something else; the
@@ -178,8 +216,11 @@ class PatternDatabase:
         """
         for seconds in (EXPRESSION_SECONDS, 5 * EXPRESSION_SECONDS):
             try:
-                hits = self._expressions[index].finditer(text, timeout=seconds)
-                return list(islice(hits, MATCHES_PER_PATTERN))
+                if self._patterns[index].group:
+                    first = self._expressions[index].search(text, start, timeout=seconds)
+                    return () if first is None else (first,)
+                hits = self._expressions[index].finditer(text, start, timeout=seconds)
+                return tuple(islice(hits, MATCHES_PER_PATTERN))
             except TimeoutError:
                 continue
         return None
@@ -189,14 +230,69 @@ def _place(match: tuple[int, Match]) -> tuple[int, int, int]:
     return match[1].start, match[1].end, match[0]
 
 
-def _add(
-    found: dict[int, list[tuple[int, View]]],
-    hits: Iterable[tuple[int, int]],
-    positions: Sequence[int],
-    view: View,
-) -> None:
-    for index, pattern in hits:
-        found[positions[index]].append((pattern, view))
+def _match(pattern: Pattern, folded: Folded, view: View, hit: "regex.Match[str]") -> Match:
+    to_original = folded.span if view == "folded" else folded.squeezed_span
+    start, end = to_original(*hit.span())
+    if not hit.re.groupindex:
+        return Match(pattern, start, end, view)
+    groups = {k: v for k, v in hit.groupdict().items() if v is not None}
+    return Match(pattern, start, end, view, groups)
+
+
+class _Views:
+    """The folded and squeezed texts of a batch, as text and as bytes."""
+
+    def __init__(self, lines: Sequence[str], squeezed: Mapping[int, str]) -> None:
+        self.lines = lines
+        self.squeezed = squeezed
+        self._encoded: dict[tuple[int, View], bytes] = {}
+
+    def text(self, position: int, view: View) -> str:
+        return self.lines[position] if view == "folded" else self.squeezed[position]
+
+    def encoded(self, position: int, view: View) -> bytes:
+        held = self._encoded.get((position, view))
+        if held is None:
+            held = self._encoded[position, view] = self.text(position, view).encode()
+        return held
+
+
+class _Doubt:
+    """A wider form of an expression, over bytes, for RE2."""
+
+    __slots__ = ("_match",)
+
+    def __init__(self, wider: bytes, options: Any) -> None:  # noqa: ANN401  # RE2 has no types
+        # What `re2.compile` wraps; the wrapper costs as much again.
+        self._match = re2.compile(wider, options)._regexp.Match  # noqa: SLF001
+
+    def start(self, text: bytes) -> int:
+        """Return where the first match starts, -1 if there is none."""
+        spans: list[tuple[int, int]] = self._match(_UNANCHORED, text, 0, len(text))
+        return spans[0][0]
+
+
+class _Doubts(dict[int, _Doubt | None]):
+    """A wider form of each expression; made when first needed, None where there is none.
+
+    RE2 costs a tenth of `regex`, and turns away most of what the automaton lets through.
+    """
+
+    def __init__(self, expressions: Sequence[str]) -> None:
+        super().__init__()
+        self._expressions = expressions
+        self._options = re2.Options()
+        self._options.encoding = re2.Options.Encoding.LATIN1
+        self._options.never_capture = True
+        self._options.log_errors = False
+
+    def __missing__(self, index: int) -> _Doubt | None:
+        try:
+            wider = without_edges(prefilter(self._expressions[index]))
+            self[index] = _Doubt(wider, self._options)
+        except (UnsupportedError, re2.error):
+            self[index] = None
+        return self[index]
 
 
 class _OthersOf(dict[frozenset[int], frozenset[int]]):
@@ -211,139 +307,6 @@ class _OthersOf(dict[frozenset[int], frozenset[int]]):
         return self[met]
 
 
-class _Pass:
-    """The automata of one pass, and what their hits mean."""
-
-    def __init__(
-        self,
-        plan: _Plan,
-        literals: hyperscan.Database | None,
-        composed: hyperscan.Database | None,
-    ) -> None:
-        clauses = [tuple(map(_certain, clause)) for clause in plan.clauses]
-        rests = [(pattern, tuple(clauses[c] for c in rest)) for pattern, rest in plan.alternatives]
-        self._completes = [tuple(rests[a] for a in held) for _, held in plan.strings]
-        self._owners = [pattern for _, pattern in plan.composed]
-        self._everywhere = plan.everywhere
-        self._literals = literals
-        self._composed = composed
-
-    @classmethod
-    def load(
-        cls,
-        expressions: Sequence[str],
-        indexes: Sequence[int],
-        patterns: Sequence[Pattern],
-        cache: Path | None,
-    ) -> "_Pass":
-        """Read what was compiled before, or compile and write it."""
-        digest = _digest([expressions[n] for n in indexes], indexes)
-        path = cache / f"patterns-{digest[:32]}.hsdb" if cache else None
-        held = _read(path, digest) if path else None
-        if held is None:
-            plan = _plan(expressions, indexes)
-            forms = [_literal_form(string) for string, _ in plan.strings]
-            literals = _database(
-                forms, [plan.alternatives[held[0]][0] for _, held in plan.strings], patterns
-            )
-            composed = _database(
-                [form for form, _ in plan.composed], [n for _, n in plan.composed], patterns
-            )
-            held = (plan, literals, composed)
-            if path is not None:
-                _write(path, digest, held)
-        return cls(*held)
-
-    def find(
-        self, texts: Sequence[str], wanted: Sequence[Container[int]] = ()
-    ) -> list[tuple[int, int]]:
-        r"""Return each (text, pattern) that may match, in order.
-
-        `wanted`, if given, names for each text the patterns to look for.
-
-        All texts are scanned as one buffer. Folded text has no newline, so one between texts keeps them
-        apart. No string holds one but as the edge of its first or last letter; a match of a composed form
-        that runs across it (`\s` and negated classes can) is no match of either text and falls at
-        confirmation.
-        """
-        if not texts:
-            return []
-        parts = [text.encode() for text in texts]
-        buffer = b"\n%b\n" % b"\n".join(parts)
-        found = {(position, n) for n in self._everywhere for position in range(len(texts))}
-        if self._composed is not None:
-            hits = _hits(self._composed, buffer, parts)
-            found.update((position, self._owners[form]) for position, form in hits)
-        if wanted:
-            found = {hit for hit in found if hit[1] in wanted[hit[0]]}
-        if self._literals is not None:
-            if b"  " in buffer:
-                parts = [_single_blanks(part) for part in parts]
-                buffer = b"\n%b\n" % b"\n".join(parts)
-            hits = _hits(self._literals, buffer, parts)
-            self._complete(hits, parts, wanted, found)
-        return sorted(found)
-
-    def _complete(
-        self,
-        hits: Iterable[tuple[int, int]],
-        parts: Sequence[bytes],
-        wanted: Sequence[Container[int]],
-        found: set[tuple[int, int]],
-    ) -> None:
-        """Add the patterns of which a text holds all that they require."""
-        # As text of one character a byte, in which Python finds strings four times as fast.
-        characters: dict[int, str] = {}
-        for position, string in hits:
-            for pattern, rest in self._completes[string]:
-                hit = (position, pattern)
-                if hit in found or (wanted and pattern not in wanted[position]):
-                    continue
-                if rest and position not in characters:
-                    characters[position] = parts[position].decode("latin-1")
-                if not rest or _holds(characters[position], rest):
-                    found.add(hit)
-
-
-def _hits(
-    database: hyperscan.Database, buffer: bytes, parts: Sequence[bytes]
-) -> list[tuple[int, int]]:
-    """Scan, and return in which part each hit ends."""
-    ends: set[tuple[int, int]] = set()
-
-    def on_match(form: int, _start: int, end: int, *_: object, _add: _Add = ends.add) -> None:
-        _add((end, form))
-
-    database.scan(buffer, on_match)
-    if not ends:
-        return []
-    last = list(accumulate((len(part) + 1 for part in parts), initial=1))
-    position = 0
-    hits = []
-    for end, form in sorted(ends):
-        while last[position + 1] < end:
-            position += 1
-        hits.append((position, form))
-    return hits
-
-
-def _holds(text: str, clauses: Iterable[tuple[str, ...]]) -> bool:
-    # Loops, because this runs for every string that is found, and generators cost twice as much.
-    for clause in clauses:
-        for string in clause:
-            if string in text:
-                break
-        else:
-            return False
-    return True
-
-
-def _single_blanks(text: bytes) -> bytes:
-    while b"  " in text:
-        text = text.replace(b"  ", b" ")
-    return text
-
-
 def _compiled(pattern: Pattern) -> "regex.Pattern[str]":
     try:
         expression = regex.compile(pattern.expression)
@@ -354,141 +317,3 @@ def _compiled(pattern: Pattern) -> "regex.Pattern[str]":
             f"pattern `{pattern.id}` matches the empty text: it would hit every message"
         )
     return expression
-
-
-def _plan(expressions: Sequence[str], indexes: Sequence[int]) -> _Plan:
-    """Decide how each pattern is looked for."""
-    strings: dict[bytes, list[int]] = defaultdict(list)
-    alternatives: list[tuple[int, tuple[int, ...]]] = []
-    clauses: dict[tuple[bytes, ...], int] = {}
-    composed: list[tuple[bytes, int]] = []
-    everywhere: list[int] = []
-    for index in indexes:
-        try:
-            wider = prefilter(expressions[index])
-        except UnsupportedError:
-            everywhere.append(index)
-            continue
-        needs = requirements(wider)
-        if needs is None:
-            composed.append((without_edges(wider), index))
-        for first, *rest in needs or ():
-            for string in first:
-                strings[string].append(len(alternatives))
-            others = tuple(clauses.setdefault(tuple(sorted(c)), len(clauses)) for c in rest)
-            alternatives.append((index, others))
-    return _Plan(
-        strings=[(string, tuple(strings[string])) for string in sorted(strings)],
-        alternatives=alternatives,
-        clauses=list(clauses),
-        composed=composed,
-        everywhere=tuple(everywhere),
-    )
-
-
-def _literal_form(string: bytes) -> bytes:
-    edge = bytes([EDGE])
-    before = _NOT_ADJOINING if string.startswith(edge) else b""
-    after = _NOT_ADJOINING if string.endswith(edge) else b""
-    body = string.strip(edge).split(bytes([DIGIT]))
-    return before + b"[0-9]".join(map(escaped, body)) + after
-
-
-def _certain(string: bytes) -> str:
-    """Return the longest part of a string that stands for itself, one character a byte."""
-    return max(string.strip(bytes([EDGE])).split(bytes([DIGIT])), key=len).decode("latin-1")
-
-
-def _digest(expressions: Iterable[str], roles: Sequence[object]) -> str:
-    """Stand for the expressions and for the code that says how they are looked for."""
-    content = hashlib.sha256(_MAGIC)
-    content.update(f"{version('hyperscan')}\x00{platform.machine()}\x00{list(roles)}".encode())
-    for module in (pipeline.prefilter, pipeline.factors):
-        content.update(Path(str(module.__file__)).read_bytes())
-    for expression in expressions:
-        content.update(b"\x00" + expression.encode())
-    return content.hexdigest()
-
-
-def _database(
-    forms: Sequence[bytes], owners: Sequence[int], patterns: Sequence[Pattern]
-) -> hyperscan.Database | None:
-    if not forms:
-        return None
-    try:
-        return _compile(forms)
-    except hyperscan.error as error:
-        raise PatternError(_blame(forms, owners, patterns, error)) from None
-
-
-def _compile(forms: Sequence[bytes]) -> hyperscan.Database:
-    database = hyperscan.Database()
-    database.compile(
-        expressions=list(forms), ids=list(range(len(forms))), elements=len(forms), flags=0
-    )
-    return database
-
-
-def _blame(
-    forms: Sequence[bytes], owners: Sequence[int], patterns: Sequence[Pattern], error: Exception
-) -> str:
-    """Name the pattern that does not compile alone; the library's message names none."""
-    for form, owner in zip(forms, owners, strict=True):
-        try:
-            _compile([form])
-        except hyperscan.error as alone:
-            return f"pattern `{patterns[owner].id}` cannot be compiled: {alone}"
-    return f"the patterns cannot be compiled together: {error}"
-
-
-_Held = tuple[_Plan, hyperscan.Database | None, hyperscan.Database | None]
-
-
-class _File(msgspec.Struct, frozen=True):
-    plan: _Plan
-    literals: bytes
-    composed: bytes
-
-
-def _read(path: Path, digest: str) -> _Held | None:
-    """Load a cached pass; anything but an intact one of this machine's kind counts as absent."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    head = len(_MAGIC) + hashlib.sha256().digest_size
-    body = content[head:]
-    if content[:head] != _head(digest, body):
-        return None
-    try:
-        file = msgspec.msgpack.decode(body, type=_File)
-        return file.plan, _loaded(file.literals), _loaded(file.composed)
-    except (hyperscan.error, msgspec.DecodeError):
-        return None
-
-
-def _loaded(dump: bytes) -> hyperscan.Database | None:
-    if not dump:
-        return None
-    database = hyperscan.loadb(dump, hyperscan.HS_MODE_BLOCK)
-    database.scratch = hyperscan.Scratch(database)
-    return database
-
-
-def _write(path: Path, digest: str, held: _Held) -> None:
-    """Write the cache whole or not at all; a worker without a writable cache only starts slower."""
-    plan, *databases = held
-    dumps = [hyperscan.dumpb(database) if database else b"" for database in databases]
-    body = msgspec.msgpack.encode(_File(plan, *dumps))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(_head(digest, body) + body)
-        part.replace(path)
-    except OSError:
-        return
-
-
-def _head(digest: str, body: bytes) -> bytes:
-    """Tie a cached pass to the patterns it was compiled from, whatever its file is called."""
-    return _MAGIC + hashlib.sha256(digest.encode() + body).digest()

@@ -288,7 +288,7 @@ def _clause(strings: Strings) -> tuple[Alternative, ...]:
 def _settled(string: bytes) -> bytes:
     """Keep edges at the ends only, where they can be looked for; make runs of blanks one."""
     left, right = string.lstrip(_EDGES), string.rstrip(_EDGES)
-    body = bytes(byte for byte in string if byte not in _EDGES)
+    body = string.translate(None, _EDGES)
     while b"  " in body:
         body = body.replace(b"  ", b" ")
     if not body:

@@ -147,14 +147,14 @@ class SourceMapping(msgspec.Struct, frozen=True):
         """
         if self.rules:
             return [self._explored(raw) for raw in records]
-        out: list[Event | Rejected] = []
-        for raw in records:
-            event = _decoded(raw) if raw is not None else None
-            if raw is None or event is None or not _is_sound(event, raw, self.limits):
-                out.append(self._explored(raw))
-            else:
-                out.append(event)
-        return out
+        # Together first: what is checked of all at once costs a third of what it costs one by one.
+        sound = _sound(records, self.limits)
+        if sound is not None:
+            return list(sound)
+        return [
+            sound[0] if (sound := _sound((raw,), self.limits)) else self._explored(raw)
+            for raw in records
+        ]
 
     def _explored(self, raw: bytes | None) -> Event | Rejected:
         """Decode step by step: through an envelope, by the rules, and so that what is wrong can be named."""
@@ -254,26 +254,28 @@ class SourceMapping(msgspec.Struct, frozen=True):
         return f"`{name}`"
 
 
-def _decoded(raw: bytes) -> Event | None:
+def _sound(records: Sequence[bytes | None], limits: Limits) -> list[Event] | None:
+    """Decode records of which each is an event, with certainly nothing to refuse; None if one may not be."""
     try:
-        return _DECODE(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # A tombstone is no bytes and fails like what is no JSON.
+        events = [_DECODE(raw) for raw in records]  # type: ignore[arg-type]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
         return None
-
-
-def _is_sound(event: Event, raw: bytes, limits: Limits) -> bool:
-    """Tell whether there is certainly nothing to refuse in a record that was decoded at once."""
-    created_at, space = event.actor.created_at, event.space
-    return (
-        len(raw) <= limits.record_bytes
-        and len(event.text) <= limits.text_characters
-        and _FIRST_YEAR < event.occurred_at.year < _LAST_YEAR
-        and (created_at is None or _FIRST_YEAR < created_at.year < _LAST_YEAR)
-        and is_slug(event.platform)
-        and is_slug(event.kind)
-        and (space is None or is_slug(space.kind))
-        and (not event.attributes or raw.count(b"{") + raw.count(b"[") <= limits.depth)
+    moments = {event.occurred_at.year for event in events}
+    moments |= {made.year for event in events if (made := event.actor.created_at) is not None}
+    slugs = {event.platform for event in events} | {event.kind for event in events}
+    slugs |= {space.kind for event in events if (space := event.space) is not None}
+    # Only attributes can be deep, and few hold anything but strings and numbers.
+    held = {type(value) for event in events for value in event.attributes.values()}
+    deep = records if held & {dict, list} else ()
+    is_sound = (
+        max((len(raw) for raw in records if raw), default=0) <= limits.record_bytes
+        and max((len(event.text) for event in events), default=0) <= limits.text_characters
+        and all(_FIRST_YEAR < year < _LAST_YEAR for year in moments)
+        and all(map(is_slug, slugs))
+        and all(raw.count(b"{") + raw.count(b"[") <= limits.depth for raw in deep if raw)
     )
+    return events if is_sound else None
 
 
 _DECODE: Final = msgspec.json.Decoder(Event).decode

@@ -104,7 +104,7 @@ def _phases(settings: Settings, ready: Line, parts: list[list[bytes]]) -> "_Laps
         laps.end("screen")
         writes(_records(source, part), screening, settings.topics)
         laps.end("encode")
-        decoded = [mapping.decode(record) for record in part]
+        decoded = mapping.decode_batch(part)
         laps.end("decode")
         events = [event for event in decoded if isinstance(event, Event)]
         laps.start()

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from detectors.contract import Detector
@@ -184,7 +185,9 @@ def test_sharing_alone_is_no_threat(chain: Chain) -> None:
 def test_every_example_is_found_inside_a_long_text() -> None:
     """No example gets lost in the pattern database when text stands around it."""
     lexicon = Lexicon.shipped("harassment")
-    database = PatternDatabase(lexicon.patterns(lambda _: True))
+    database = PatternDatabase(
+        [msgspec.structs.replace(p, group="") for p in lexicon.patterns(lambda _: True)]
+    )
     checked = 0
     for term in lexicon.terms.values():
         hits = database.scan([fold(f"{'lorem ipsum ' * 6}{term.fires[0]}{' dolor sit amet' * 6}")])

@@ -231,9 +231,10 @@ def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
         views = [one.text, one.squeezed or ""]
         expected = {n for n, e in enumerate(expressions) if any(e.search(v) for v in views)}
         held = hits.get(position, Hits())
-        actual = {*(n for n, _ in held.matches), *held.hints}
-        assert expected == actual
-        seen |= actual
+        actual = {n for n, _ in held.matches}
+        # A hint is not confirmed, so there may be more.
+        assert expected - set(held.hints) == actual
+        seen |= actual | set(held.hints)
     by_id = [{m.pattern.id for _, m in hits[n].matches} for n in range(len(fires))]
     assert [] == [term for (term, _), ids in zip(fires, by_id, strict=True) if term not in ids]
     assert len(fires) > 300
@@ -244,31 +245,45 @@ def test_shipped_patterns_are_found_where_regex_finds_them(built: Line) -> None:
 def _anchors(built: Line) -> list[Pattern]:
     """Return all patterns in use, each to be found by itself."""
     patterns = [p for d in built.chain.detectors for p in d.patterns]
-    return [msgspec.structs.replace(p, is_anchor=True) for p in patterns]
+    return [msgspec.structs.replace(p, is_anchor=True, group="") for p in patterns]
 
 
-def test_what_supports_is_found_where_an_anchor_is(built: Line) -> None:
-    """The chain's database holds, of each text, all matches of the detectors that have an anchor in it."""
+def test_what_counts_is_found_where_an_anchor_is(built: Line) -> None:
+    """The chain's database holds, of each text, what decides the score of the detectors anchored in it."""
     paths = sorted(CORPUS.glob("*.jsonl"))
     lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
     folded = fold_batch(json.loads(line)["text"] for line in lines)
-    owners = [n for n, d in enumerate(built.chain.detectors) for _ in d.patterns]
-    anchors = {
-        n for n, p in enumerate(p for d in built.chain.detectors for p in d.patterns) if p.is_anchor
-    }
+    detectors = built.chain.detectors
+    patterns = [p for d in detectors for p in d.patterns]
+    owners = [n for n, d in enumerate(detectors) for _ in d.patterns]
     alone = PatternDatabase(_anchors(built)).scan(folded)
     together = built.chain.database.scan(folded)
-    supporting = 0
+    supporting = silent = 0
     for position, hits in alone.items():
-        anchored = {owners[n] for n, _ in hits.matches if n in anchors}
-        expected = [(n, m.start, m.end) for n, m in hits.matches if owners[n] in anchored]
         found = together[position].matches if position in together else ()
-        supporting += sum(n not in anchors for n, _ in found)
-
-        assert expected == [(n, m.start, m.end) for n, m in found]
+        supporting += sum(not patterns[n].is_anchor for n, _ in found)
+        for owner in {owners[n] for n, _ in hits.matches}:
+            matched = {n for n, _ in hits.matches if owners[n] == owner}
+            actual = {n for n, _ in found if owners[n] == owner}
+            if not actual:
+                anchored = any(patterns[n].is_anchor for n in matched)
+                ids = {patterns[n].id for n in matched}
+                assert not anchored or not detectors[owner].may_find(ids, is_disguised=False)  # type: ignore[attr-defined]
+                silent += anchored
+                continue
+            assert _heaviest(patterns, matched) <= actual <= matched
 
     assert together.keys() <= alone.keys()
     assert supporting > 50
+    assert silent > 10
+
+
+def _heaviest(patterns: list[Pattern], matched: set[int]) -> set[int]:
+    """Return the patterns that no heavier one of their group outweighs."""
+    most: dict[str, float] = {}
+    for n in matched:
+        most[patterns[n].group] = max(most.get(patterns[n].group, 0.0), patterns[n].weight)
+    return {n for n in matched if patterns[n].weight >= most[patterns[n].group]}
 
 
 @pytest.mark.parametrize("white", ["  ", "\n\n", "\u00a0 \t", "\u3000"])
