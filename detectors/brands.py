@@ -96,12 +96,13 @@ class Brands:
         self.digest = hashlib.sha256(encoded).hexdigest()[:8]
         self.brands = content.brands
         self._innocent = content.innocent
+        tables = {"names": self.names, "words": self.words, "official": self.domains}
         for index, brand in enumerate(content.brands):
             for where, declared in _declared(brand):
                 problem = self._refused(declared, is_name=where[0] == "names")
                 if problem:
                     raise document.error(("brands", index, *where), f"`{declared}` {problem}")
-                getattr(self, "domains" if where[0] == "official" else where[0])[declared] = brand
+                tables[where[0]][declared] = brand
             for position, official in enumerate(brand.official):
                 if not (official.checked or brand.checked):
                     here = ("brands", index, "official", position)
