@@ -1,13 +1,14 @@
 """The `penjaga` command."""
 
 import asyncio
+import importlib.util
 import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import click
 import orjson
@@ -26,6 +27,9 @@ from pipeline.settings import Settings, SettingsError, load
 from schemas import Event, Rejected
 from schemas.document import DocumentError
 from schemas.source import SourceMapping
+
+if TYPE_CHECKING:
+    from pipeline.labelled import Labelled, Reading, Refused
 
 _CONFIG_HELP: Final = (
     "The configuration file. Without it: $PENJAGA_CONFIG, then ./penjaga.toml, then built-in "
@@ -84,9 +88,9 @@ def cli() -> None:
       penjaga config check --config my.toml then
       penjaga worker --config my.toml       on your own topics
 
-    Exit status: 0 done, 1 some input was rejected (or the demo saw a fault), 2 wrong usage or
-    configuration, 69 no broker or topic, 70 a crash, 75 a write could not be
-    confirmed.
+    Exit status: 0 done, 1 some input was rejected (or the demo saw a fault, or an evaluation did not
+    reach what was required), 2 wrong usage or configuration, 69 no broker or topic, 70 a crash, 75 a
+    write could not be confirmed.
     """
 
 
@@ -296,6 +300,144 @@ def explain(text: str, audience: str, config: Path | None) -> None:
     if not isinstance(event, Event):
         raise click.UsageError(f"rejected: {event.reason.value}: {event.detail}")
     Console(highlight=False).print(explanation(event, built))
+
+
+@cli.command()
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE...",
+)
+@click.option(
+    "--map",
+    "words",
+    multiple=True,
+    metavar="WORD=LABEL",
+    help="What a word under `label` stands for, such as smishing=fraud or ham=benign. Repeatable.",
+)
+@click.option(
+    "--slice-by",
+    multiple=True,
+    metavar="NAME",
+    help="Tell figures by this field of a line or of its attributes. Repeatable. Default: slice.",
+)
+@click.option(
+    "--errors",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Show so many wrong alerts and so many misses of each label, with their texts.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write everything to this file, too.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw precision over recall, and calibration, into this PNG file.",
+)
+@click.option(
+    "--compare",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Measure under this configuration, too, and tell what differs from it.",
+)
+@click.option(
+    "--require",
+    multiple=True,
+    metavar="LABEL.FIGURE>=N",
+    help="Exit 1 unless so; also <=, > and <. Figures are named as in the JSON. Repeatable.",
+)
+@config_option
+def evaluate(
+    files: tuple[str, ...],
+    words: tuple[str, ...],
+    slice_by: tuple[str, ...],
+    errors: int,
+    json_file: Path | None,
+    plot: Path | None,
+    compare: Path | None,
+    require: tuple[str, ...],
+    config: Path | None,
+) -> None:
+    """Measure the line on labelled JSON lines, and write a report in Markdown.
+
+    \b
+    A line is an event, or {"text": "..."}, with
+      label      a label such as gambling.promotion, a family such as fraud, or benign
+      language   optional; attributes.lang is read, too
+      slice      optional: what to tell figures by
+    Files whose names end in .gz are unpacked; - is standard input.
+
+    \b
+      penjaga evaluate labelled.jsonl --errors 20
+      penjaga evaluate sms.jsonl.gz --map smishing=fraud --map ham=benign --plot sms.png
+      penjaga evaluate labelled.jsonl --config new.toml --compare old.toml
+      penjaga evaluate labelled.jsonl --require 'gambling.promotion.recall_at_1pct>=0.85'
+
+    Lines that cannot be used are listed at the end of the report. Exit status 1 if there are any, or if
+    something required was not met; standard error then says what.
+    """
+    _need_the_extra("sklearn", "scipy", *(["matplotlib"] if plot else []))
+    from pipeline.evaluation_report import json, markdown
+    from pipeline.evaluation_run import Asked, evaluation
+    from pipeline.labelled import Reading, WordError
+    from pipeline.requirement import Requirement, RequirementError
+
+    try:
+        reading = Reading.of(words, slice_by)
+        requirements = tuple(Requirement.of(text) for text in require)
+    except WordError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from None
+    except RequirementError as error:
+        raise click.BadParameter(str(error), param_hint="--require") from None
+    settings, built = _load(config)
+    before = _load(compare)[1] if compare else None
+    lines = _labelled(files, settings, reading)
+    asked = Asked(requirements, before, errors)
+    outcome = evaluation(lines, built, settings.limits, asked)
+    click.echo(markdown(outcome).encode(), nl=False)
+    try:
+        if json_file:
+            json_file.write_bytes(json(outcome))
+        if plot:
+            from pipeline.evaluation_plot import draw
+
+            if not draw(outcome.report, plot):
+                click.echo(f"penjaga: no row of any label, so nothing drawn to {plot}", err=True)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    for problem in outcome.problems():
+        click.echo(f"penjaga: {problem}", err=True)
+    if outcome.rejected:
+        sys.exit(status.REJECTED)
+    if outcome.unmet:
+        sys.exit(status.UNMET)
+
+
+def _need_the_extra(*modules: str) -> None:
+    """End if a module is missing that only the extra `evaluate` brings."""
+    if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
+        problem = f"missing {', '.join(missing)}: pip install 'penjaga[evaluate]'"
+        _fail(status.CONFIGURATION, ModuleNotFoundError(problem))
+
+
+def _labelled(
+    files: Iterable[str], settings: Settings, reading: "Reading"
+) -> Iterator["Labelled | Refused"]:
+    from pipeline.labelled import read
+
+    for name in files:
+        shown = os.fsencode(name).decode("utf-8", "replace")
+        with click.open_file(name, "rb") as file:
+            stream = cast("BinaryIO", file)
+            with _progress(stream) as advance:
+                for item in read(stream, shown, settings.limits, reading):
+                    advance()
+                    yield item
 
 
 @cli.group()

@@ -4,6 +4,8 @@ from typing import Final
 
 REJECTED: Final = 1
 """Done, but some input was rejected."""
+UNMET: Final = 1
+"""Done, but a figure that was required was not reached."""
 CONFIGURATION: Final = 2
 """The command line, the configuration, a detector or a lexicon is wrong."""
 UNREACHABLE: Final = 69
