@@ -72,10 +72,14 @@ class Detector(Protocol):
     `labels` are ids from `schemas/labels.toml`. A detector without patterns sees every event and pays for
     it. A detector that raises loses its own findings for that event and nobody else's.
 
-    A detector may also have an attribute `reads_links`: when true it sees every event that carries links
-    beside its text, whatever the text holds. And a method `may_find(ids, *, is_disguised)`: whether a finding
-    could come of a text if all patterns of these ids matched in it; where it says no, the detector is not
-    shown the text. It has to be true of every text, so it must not raise, and its answers are remembered.
+    What a detector may have besides:
+
+    - `reads_links`: when true it sees every event that carries links beside its text, whatever that holds.
+    - `reads(texts)`: is given the folded texts of every batch, and returns the positions of those it wants
+      to see whatever they hold. It has to be quick.
+    - `may_find(ids, *, is_disguised)`: whether a finding could come of a text it has not asked for, if all
+      patterns of these ids matched in it. Where it says no, the detector is not shown the text. Answers are
+      remembered, so they must hold for every text, and it must not raise.
     """
 
     @property

@@ -25,6 +25,8 @@ from typing import Final, overload
 import regex
 from confusable_homoglyphs import confusables
 
+from detectors.wording import Pieces, pieces
+
 _LOOK_ALIKE_SCRIPT: Final = regex.compile(
     r"[\p{Cyrillic}\p{Greek}\p{Cherokee}\p{Armenian}\p{Coptic}\p{Lisu}\p{Latin}\p{So}\p{Sm}--\p{ASCII}]",
     regex.V1,
@@ -350,6 +352,11 @@ class FoldedBatch(Sequence[Folded]):
         self._originals = originals
         self.texts = [_folded(text) for text in originals]
         self._made: dict[int, Folded] = {}
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """The pieces of all texts, for whoever weighs wording."""
+        return pieces(self.texts)
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -15,8 +15,9 @@ import msgspec
 import regex
 
 from detectors.contract import Candidate, Match, Pattern
-from detectors.folding import fold
-from detectors.lexicon import Lexicon, reach, span, total
+from detectors.folding import FoldedBatch, fold
+from detectors.lexicon import Lexicon, reach, span
+from detectors.wording import Wording
 from schemas import Evidence, Finding
 
 LABEL: Final = "gambling.promotion"
@@ -26,8 +27,9 @@ LEAST_SCORE: Final = 0.4
 
 CORE: Final = frozenset({"game", "bonus", "win"})
 """Groups of which one must be there, or a name: without, the rest is any advert or chat."""
-LEAST_CORE: Final = 0.2
-"""A lighter term of these groups ("event", "member") says nothing by itself."""
+LEAST_CORE: Final = 0.3
+"""A lighter term of these groups ("event", "member") is looked for only beside a heavier one or a name, or
+where a text reads like a promotion."""
 
 DISGUISE_WEIGHT: Final = 0.35
 """What a wholly disguised name adds; less in proportion. Alone it stays below review (0.6)."""
@@ -35,6 +37,8 @@ _DISGUISED_THROUGHOUT: Final = 0.15
 """What it adds where the whole text is in fancy letters: a taste, not an attempt to hide a word."""
 _UNNAMED_WEIGHT: Final = 0.25
 """What a disguised word adds that has no shape of a name."""
+_MOST_ABOUT_A_NAME: Final = 0.5
+"""What capitals, a frame and a place together add to a name, at most."""
 _FANCY: Final = 0.8
 """From this share of disguised letters on, a text of more than `_FEW_WORDS` is in fancy letters."""
 _FEW_WORDS: Final = 3
@@ -177,6 +181,7 @@ _GROUND: Final = {
     "contact": "a contact",
     "site": "talk of a site or agent",
     "praise": "praise",
+    "wording": "wording as in known promotions",
 }
 _PRODUCTS: Final = frozenset({"slots", "casino", "sports", "lottery"})
 
@@ -203,7 +208,8 @@ class GamblingPromotion:
             DocumentError: if a term of it misses its own examples.
         """
         self._lexicon = Lexicon.shipped("gambling")
-        self.version = f"1+{self._lexicon.digest}"
+        self._wording = Wording("gambling", LABEL)
+        self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         shapes = tuple(Pattern(id_, expression) for id_, (_, expression) in SHAPES.items())
         words = self._lexicon.patterns(
             lambda term: term.group in CORE and term.weight >= LEAST_CORE
@@ -217,17 +223,27 @@ class GamblingPromotion:
         ]
 
     def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:
-        """Say whether there may be a name, or the heaviest word of each group reach `LEAST_SCORE`."""
-        if not SHAPES.keys().isdisjoint(ids):
-            return True
+        """Say whether a name and the heaviest words could reach `LEAST_SCORE` in a text it did not choose."""
+        named = [SHAPES[id_][0] for id_ in ids if id_ in SHAPES]
         hidden = max(DISGUISE_WEIGHT, _UNNAMED_WEIGHT) if is_disguised else 0.0
-        return reach(self._lexicon.terms[id_] for id_ in ids) + hidden >= LEAST_SCORE
+        most = max(named) + _MOST_ABOUT_A_NAME if named else 0.0
+        words = reach(self._lexicon.terms[id_] for id_ in ids if id_ not in SHAPES)
+        return self._wording.may_reach(LEAST_SCORE, words + most + hidden)
+
+    def reads(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts that read like promotions, whatever words they use."""
+        return self._wording.chosen(texts)
+
+    def terms(self, candidate: Candidate) -> float:
+        """Return the sum of the terms, without wording; -1..2."""
+        return _sum(self._evidence(candidate))
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield one finding for each candidate that scores at least `LEAST_SCORE`."""
-        for candidate in candidates:
-            evidence = self._evidence(candidate)
-            score = total(evidence)
+        views = [c.folded.squeezed or c.folded.text for c in candidates]
+        for candidate, margin in zip(candidates, self._wording.margins(views), strict=True):
+            terms = self._evidence(candidate)
+            score, evidence = self._wording.join(candidate.folded, margin, terms)
             if score >= LEAST_SCORE:
                 yield candidate, self._finding(candidate, evidence, score)
 
@@ -272,6 +288,10 @@ class GamblingPromotion:
     def _group(self, evidence: Evidence) -> str:
         term = self._lexicon.terms.get(evidence.term)
         return term.group if term else evidence.term.split(".")[1]
+
+
+def _sum(evidence: Iterable[Evidence]) -> float:
+    return round(sum(e.weight for e in evidence), 4)
 
 
 def _name(candidate: Candidate) -> tuple[Evidence, ...]:

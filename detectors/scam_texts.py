@@ -5,7 +5,9 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from detectors.contract import Candidate, Pattern
-from detectors.lexicon import Lexicon, reach, span, total
+from detectors.folding import FoldedBatch
+from detectors.lexicon import Lexicon, reach, span
+from detectors.wording import Kinds, Wording
 from schemas import Evidence, Finding
 
 FLOOR: Final = 0.4
@@ -25,6 +27,9 @@ _ANCHORS: Final = {
     "fraud.mule_recruitment": {"account"},
 }
 """The groups of which one must be there: without it the rest is any advert or notice."""
+
+LEAST_ANCHOR: Final = 0.3
+"""A lighter term is looked for only in texts that hold a heavier one, or read like a scam."""
 
 _KINDS: Final = {
     "fraud.phishing": "phishing",
@@ -60,37 +65,55 @@ class ScamTexts:
             DocumentError: if the shipped lexicon is malformed.
         """
         self._lexicon = lexicon or Lexicon.shipped(_FAMILY)
-        self.version = f"1+{self._lexicon.digest}"
+        self._wording = Wording(_FAMILY, _FAMILY)
+        self._kinds = Kinds(_KINDS)
+        self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         self.patterns: Sequence[Pattern] = self._lexicon.patterns(
-            lambda term: term.group in _ANCHORS.get(term.label, ())
+            lambda term: term.group in _ANCHORS.get(term.label, ()) and term.weight >= LEAST_ANCHOR
         )
 
     def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:  # noqa: ARG002  # of the contract
-        """Say whether the heaviest term of each group, together, could reach `FLOOR`."""
+        """Say whether the heaviest term of each group could reach `FLOOR` in a text it did not choose."""
         seen = [self._lexicon.terms[id_] for id_ in ids]
         return any(
-            reach([t for t in seen if t.label in (label, _FAMILY)]) >= FLOOR
+            self._wording.may_reach(FLOOR, reach([t for t in seen if t.label in (label, _FAMILY)]))
             for label in {t.label for t in seen if t.group in _ANCHORS.get(t.label, ())}
         )
 
-    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
-        """Yield a finding for every kind of scam an event reads like."""
-        for candidate in candidates:
-            hit = {self._lexicon.terms[match.pattern.id].label for match in candidate.matches}
-            for label in sorted(hit - {_FAMILY}):
-                finding = self._judged(candidate, label)
-                if finding is not None:
-                    yield candidate, finding
+    def reads(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts that read like scams, whatever words they use."""
+        return self._wording.chosen(texts)
 
-    def _judged(self, candidate: Candidate, label: str) -> Finding | None:
-        own = self._lexicon.weigh(candidate, label)
-        if _ANCHORS[label].isdisjoint(self._lexicon.terms[e.term].group for e in own):
-            return None
+    def terms(self, candidate: Candidate) -> float:
+        """Return the sum of the terms, without wording, of the kind of scam they tell most of; -2..2."""
+        return _sum(self._best(candidate)[1])
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        """Yield, for each event that reads like a scam, the kind it reads most like."""
+        views = [c.folded.squeezed or c.folded.text for c in candidates]
+        for candidate, margin in zip(candidates, self._wording.margins(views), strict=True):
+            label, terms = self._best(candidate)
+            score, evidence = self._wording.join(candidate.folded, margin, terms)
+            if score >= FLOOR:
+                label = label or self._kinds.of(candidate.folded.text)
+                yield candidate, self._finding(label, evidence, score)
+
+    def _best(self, candidate: Candidate) -> tuple[str, tuple[Evidence, ...]]:
+        """Return the kind that the terms tell most of, empty if they tell of none, and its evidence."""
         shared = self._lexicon.weigh(candidate, _FAMILY)
-        evidence = tuple(sorted((*own, *shared), key=lambda e: (e.start, e.end, e.term)))
-        score = total(evidence)
-        if score < FLOOR:
-            return None
+        hit = {self._lexicon.terms[match.pattern.id].label for match in candidate.matches}
+        own = {label: self._lexicon.weigh(candidate, label) for label in sorted(hit - {_FAMILY})}
+        anchored = {
+            label: evidence
+            for label, evidence in own.items()
+            if not _ANCHORS[label].isdisjoint(self._lexicon.terms[e.term].group for e in evidence)
+        }
+        if not anchored:
+            return "", shared
+        label = max(anchored, key=lambda kind: _sum(anchored[kind]))
+        return label, (*anchored[label], *shared)
+
+    def _finding(self, label: str, evidence: tuple[Evidence, ...], score: float) -> Finding:
         start, end = span(evidence)
         return Finding(
             detector=self.name,
@@ -105,5 +128,10 @@ class ScamTexts:
 
     def _groups(self, evidence: Sequence[Evidence]) -> str:
         """Name what was seen, in words of the lexicon's groups and never of the text."""
-        groups = (self._lexicon.terms[e.term].group for e in evidence)
+        terms = (self._lexicon.terms.get(e.term) for e in evidence if e.weight > 0)
+        groups = (term.group if term else "wording" for term in terms)
         return ", ".join(dict.fromkeys(group.replace("_", " ") for group in groups))
+
+
+def _sum(evidence: Iterable[Evidence]) -> float:
+    return round(sum(e.weight for e in evidence), 4)

@@ -5,14 +5,14 @@ failed on. The failure is itself a finding (`detector.failed`), and the policy d
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from detectors.contract import Candidate, Detector, Match
-from detectors.folding import Folded, fold_batch
+from detectors.folding import FoldedBatch, fold_batch
 from pipeline.database import PatternDatabase
 from schemas import Event, Finding
 
@@ -41,6 +41,7 @@ class Chain:
             for owner, d in enumerate(detectors)
             if d.patterns and getattr(d, "reads_links", False)
         ]
+        self._readers = [o for o, d in enumerate(detectors) if hasattr(d, "reads")]
         self._ids = [pattern.id for _, pattern in patterns]
         self.database = PatternDatabase(
             [p for _, p in patterns], cache, self._owners, self._may_find
@@ -64,7 +65,7 @@ class Chain:
     def findings(self, events: Sequence[Event]) -> dict[int, tuple[Finding, ...]]:
         """Return the findings of each event, by its position; events without any are left out."""
         folded = fold_batch(event.text for event in events)
-        shown = self._candidates(events, folded)
+        shown = self._candidates(events, folded, self._asked(folded))
         found: dict[int, list[Finding]] = {}
         for owner, detector in enumerate(self.detectors):
             candidates = shown.get(owner)
@@ -73,8 +74,28 @@ class Chain:
                     found.setdefault(position, []).append(finding)
         return {position: tuple(found[position]) for position in sorted(found)}
 
+    def candidates(
+        self, events: Sequence[Event], *, asked_by_all: bool = False
+    ) -> dict[int, dict[int, Candidate]]:
+        """Return what each detector is shown, by its place among them and the event's position.
+
+        With `asked_by_all` each is shown every event, as if it had asked for it.
+        """
+        folded = fold_batch(event.text for event in events)
+        everyone = frozenset(range(len(self.detectors)))
+        asked = dict.fromkeys(range(len(events)), everyone) if asked_by_all else self._asked(folded)
+        return self._candidates(events, folded, asked)
+
+    def _asked(self, folded: FoldedBatch) -> dict[int, frozenset[int]]:
+        """For each text that detectors want to see whatever it holds, which."""
+        asked: dict[int, set[int]] = {}
+        for owner in self._readers if len(folded) else ():
+            for position in _chosen(self.detectors[owner], folded):
+                asked.setdefault(position, set()).add(owner)
+        return {position: frozenset(asked[position]) for position in sorted(asked)}
+
     def _candidates(
-        self, events: Sequence[Event], folded: Sequence[Folded]
+        self, events: Sequence[Event], folded: FoldedBatch, asked: Mapping[int, frozenset[int]]
     ) -> dict[int, dict[int, Candidate]]:
         """For each detector, the candidates it has to see, by their position."""
         shown: dict[int, dict[int, Candidate]] = {
@@ -84,7 +105,12 @@ class Chain:
         if self._reads_links:
             linked = {p: Candidate(e, folded[p]) for p, e in enumerate(events) if e.links}
             shown.update({owner: dict(linked) for owner in self._reads_links})
-        for position, hits in self.database.scan(folded).items():
+        for position, owners in asked.items():
+            for owner in owners:
+                shown.setdefault(owner, {})[position] = Candidate(
+                    events[position], folded[position]
+                )
+        for position, hits in self.database.scan(folded, asked).items():
             by_owner: dict[int, list[Match]] = {}
             for index, match in hits.matches:
                 by_owner.setdefault(self._owners[index], []).append(match)
@@ -97,6 +123,15 @@ class Chain:
                 )
                 shown.setdefault(owner, {})[position] = candidate
         return shown
+
+
+def _chosen(detector: Detector, folded: FoldedBatch) -> list[int]:
+    """Return which texts a detector wants to see; one that fails to choose sees all."""
+    try:
+        chosen = {int(position) for position in detector.reads(folded)}  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - isolation: whatever a plugin raises must stay its own
+        return list(range(len(folded)))
+    return sorted(chosen & set(range(len(folded))))
 
 
 def _isolated(

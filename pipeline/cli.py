@@ -591,6 +591,31 @@ def list_detectors(config: Path | None) -> None:
     _print_rows(rows)
 
 
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the wording.toml to fit from; by default the shipped one.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    show_default="this folder",
+    help="Where the model and its card are written.",
+)
+def train(folders: tuple[Path, ...], recipe: Path | None, out: Path) -> None:
+    """Fit the wording model from labelled JSON lines below FOLDERS, and write it with its card."""
+    _need_the_extra("sklearn", "scipy")
+    from pipeline import training
+
+    try:
+        click.echo(training.write(recipe or training.SHIPPED, folders, out))
+    except FileNotFoundError as error:
+        _fail(status.CONFIGURATION, error)
+
+
 def _print_rows(rows: Iterable[dict[str, Any]]) -> None:
     """Print a table for eyes, JSON lines otherwise."""
     if not sys.stdout.isatty():

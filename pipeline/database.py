@@ -28,6 +28,7 @@ EXPRESSION_SECONDS: Final = 0.05
 MATCHES_PER_PATTERN: Final = 32
 """More repeats of one pattern in one text add work and no evidence."""
 _REMEMBERED: Final = 65_536
+_NOBODY: Final[Mapping[int, frozenset[int]]] = {}
 _UNANCHORED: Final = re2._re2.RE2.Anchor.UNANCHORED  # noqa: SLF001
 
 _Found = list[tuple[int, View, int]]
@@ -84,10 +85,12 @@ class PatternDatabase:
         self._others = Automaton.load(looked_for, ids, cache) if others else None
         self._others_of = _OthersOf({n: self._owners[n] for n in others})
 
-    def scan(self, texts: Sequence[Folded]) -> dict[int, Hits]:
+    def scan(
+        self, texts: Sequence[Folded], asked: Mapping[int, frozenset[int]] = _NOBODY
+    ) -> dict[int, Hits]:
         """Return what is in each text, by its position; texts without an anchor are left out.
 
-        Of a text, only patterns are looked for whose owner has an anchor in it.
+        Of a text, only patterns are looked for whose owner has an anchor in it, or has `asked` for it.
         """
         lines = texts.texts if isinstance(texts, FoldedBatch) else [f.text for f in texts]
         found: dict[int, _Found] = defaultdict(list)
@@ -103,13 +106,16 @@ class PatternDatabase:
                 found[list(squeezed)[index]].append((pattern, "squeezed", 0))
         views = _Views(lines, squeezed)
         likely = {p: kept for p in sorted(found) if (kept := self._doubted(views, p, found[p]))}
+        for position in asked:
+            likely.setdefault(position, [])
         if self._others is not None:
-            self._add_others(self._others, views, likely)
+            self._add_others(self._others, views, likely, asked)
         hits = {}
         for position, candidates in likely.items():
-            worthwhile = self._worthwhile(texts, views, position, candidates)
+            by = asked.get(position, frozenset[int]())
+            worthwhile = self._worthwhile(texts, views, position, candidates, by)
             if worthwhile:
-                confirmed = self._confirmed(texts, views, position, worthwhile)
+                confirmed = self._confirmed(texts, views, position, worthwhile, by)
                 if confirmed.matches or confirmed.overruns or confirmed.hints:
                     hits[position] = confirmed
         return hits
@@ -138,11 +144,18 @@ class PatternDatabase:
                 )
         return kept
 
-    def _add_others(self, others: Automaton, views: "_Views", likely: dict[int, _Found]) -> None:
+    def _add_others(
+        self,
+        others: Automaton,
+        views: "_Views",
+        likely: dict[int, _Found],
+        asked: Mapping[int, frozenset[int]],
+    ) -> None:
         """Add what may support or speak against the anchors that were found."""
         wanted = {}
         for position, found in likely.items():
-            others_too = self._others_of[frozenset(self._owners[n] for n, *_ in found)]
+            owners = frozenset(self._owners[n] for n, *_ in found)
+            others_too = self._others_of[owners | asked.get(position, frozenset())]
             if others_too:
                 wanted[position] = others_too
         views_: tuple[View, View] = ("folded", "squeezed")
@@ -156,7 +169,12 @@ class PatternDatabase:
                 likely[position] += self._doubted(views, position, found)
 
     def _worthwhile(
-        self, texts: Sequence[Folded], views: "_Views", position: int, found: _Found
+        self,
+        texts: Sequence[Folded],
+        views: "_Views",
+        position: int,
+        found: _Found,
+        asked: frozenset[int],
     ) -> _Found:
         """Leave out what could come to nothing even if all of it matched."""
         if self._may_find is None:
@@ -168,18 +186,23 @@ class PatternDatabase:
         kept = {
             owner
             for owner, indexes in by_owner.items()
-            if self._may_find(owner, frozenset(indexes), is_disguised)
+            if owner in asked or self._may_find(owner, frozenset(indexes), is_disguised)
         }
         return [one for one in found if self._owners[one[0]] in kept]
 
     def _confirmed(
-        self, texts: Sequence[Folded], views: "_Views", position: int, found: _Found
+        self,
+        texts: Sequence[Folded],
+        views: "_Views",
+        position: int,
+        found: _Found,
+        asked: frozenset[int],
     ) -> Hits:
         """Let `regex` decide: the anchors first, the heaviest of a group first."""
         matches: list[tuple[int, Match]] = []
         overruns: list[int] = []
         hints: list[int] = []
-        anchored: set[int] = set()
+        anchored = set(asked)
         heaviest: dict[tuple[int, str], float] = {}
         for index, view, start in sorted(found, key=self._rank):
             pattern, owner = self._patterns[index], self._owners[index]

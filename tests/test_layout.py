@@ -20,7 +20,7 @@ PACKAGES: Final = ("schemas", "detectors", "pipeline")
 ALLOWED: Final = {
     "schemas": (),
     "detectors": ("schemas",),
-    "pipeline": ("schemas", "detectors.contract", "detectors.folding"),
+    "pipeline": ("schemas", "detectors.contract", "detectors.folding", "detectors.wording"),
 }
 
 # A module is a noun of the domain; these say nothing about what is inside.

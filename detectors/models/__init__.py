@@ -1,0 +1,1 @@
+"""Fitted models, what they were fitted from, and how."""

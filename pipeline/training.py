@@ -1,0 +1,304 @@
+"""Training: fit the wording model from labelled JSON lines, and write its weights and its card.
+
+Logistic regression on the pieces that `detectors.wording` cuts, then a logistic curve that joins its margin
+with the sum of a detector's terms. Both are measured on rows that the model has not seen: five folds, rows of
+one group (a brand, a text but for its digits) in one.
+
+    penjaga train FOLDER
+"""
+
+import gzip
+import hashlib
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import regex
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from detectors.folding import fold
+from detectors.wording import BITS, ORDERS, Curve, Model, pieces
+from pipeline import registry
+from pipeline.chain import Chain
+from pipeline.settings import Detectors
+from schemas import Actor, Audience, Conversation, Event
+
+SHIPPED: Final = Path(str(resources.files("detectors") / "models"))
+FAMILIES: Final = {"gambling": "gambling_promotion", "fraud": "scam_texts"}
+"""The detector whose terms are joined with wording, by family."""
+FOLDS: Final = 5
+STRENGTH: Final = 30.0
+"""Inverse of the regularisation: of 10, 30 and 100 the best on rows not seen."""
+LEAST_SCORE: Final = 0.4
+"""What the detectors report at least."""
+GATE_TERMS: Final = 0.4
+"""A text passes the gate when terms of this sum would make it worth reporting; with more it has an anchor."""
+POSITIVE_SHARES: Final = {"gambling": 0.01, "fraud": 0.005}
+"""The shares of harmful messages for which scores are probabilities; the lower, the more a text must show."""
+SURE: Final = {"gambling": 0.0, "fraud": 0.7}
+"""From which sum on terms are so sure that wording takes nothing away from them."""
+_LEVELS: Final = 127
+
+
+Floats = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+Sparse = Any
+"""A matrix of SciPy's, which has no types."""
+
+
+class Examples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of labelled rows, as `wording.toml` names it."""
+
+    path: str
+    licence: str
+    labels: dict[str, str] = {}
+    weight: float = 1.0
+    group: str = ""
+    most: int = 0
+    is_ordinary: bool = False
+    about: tuple[str, ...] = ()
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One labelled text."""
+
+    text: str
+    label: str
+    weight: float
+    group: str
+    is_ordinary: bool
+    language: str
+    source: str
+    families: frozenset[str]
+    """Which families the file is about."""
+
+
+def rows_of(examples: Examples, folders: Sequence[Path]) -> Iterator[Row]:
+    """Read the rows of a file that have a label to learn from.
+
+    Raises:
+        FileNotFoundError: if it is in none of the folders.
+    """
+    families = frozenset(examples.about)
+    path = next((path for folder in folders if (path := folder / examples.path).exists()), None)
+    if path is None:
+        raise FileNotFoundError(f"{examples.path} is in none of {', '.join(map(str, folders))}")
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
+        for line in islice(lines, examples.most or None):
+            row = json.loads(line)
+            label = examples.labels.get(row["label"]) if examples.labels else row["label"]
+            if label is None:
+                continue
+            attributes = row.get("attributes", {})
+            held = attributes.get(examples.group) if examples.group else None
+            group = str(held[0]) if held else regex.sub(r"[\W\d]+", "", row["text"].casefold())
+            language = row.get("language") or attributes.get("lang", "")
+            yield Row(
+                row["text"],
+                label,
+                examples.weight,
+                group,
+                examples.is_ordinary,
+                language,
+                path.name,
+                families,
+            )
+
+
+def matrix(texts: Sequence[str]) -> Sparse:
+    """Return the pieces of texts as a sparse matrix, each row as `Weights.margins` weighs it."""
+    places, counts, ends = [], [], [0]
+    for start in range(0, len(texts), 500):
+        cut = pieces(texts[start : start + 500])
+        bounds = [*cut.starts.tolist(), len(cut.hashes[0])]
+        for at, size in enumerate(cut.sizes.tolist()):
+            held = np.concatenate([h[bounds[at] : bounds[at + 1]] for h in cut.hashes])
+            place, count = np.unique(held[held > 0], return_counts=True)
+            places.append(place)
+            counts.append(count / np.sqrt(max(size, 1)))
+            ends.append(ends[-1] + len(place))
+    shape = (len(texts), 1 << BITS)
+    return csr_matrix((np.concatenate(counts), np.concatenate(places), ends), shape=shape)
+
+
+def folds(rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Give each row its fold; rows of one group have the same."""
+    digests = (hashlib.sha256(row.group.encode()).digest() for row in rows)
+    return np.array([digest[0] % FOLDS for digest in digests])
+
+
+def fit(features: Sparse, is_positive: Mask, weights: Floats) -> Any:  # noqa: ANN401  # of scikit-learn
+    """Fit one label."""
+    model = LogisticRegression(C=STRENGTH, solver="liblinear", random_state=0)
+    return model.fit(features, is_positive, sample_weight=weights)
+
+
+def unseen(features: Sparse, is_positive: Mask, weights: Floats, fold: NDArray[np.int64]) -> Floats:
+    """Return margins of which each is by a model that has not seen the row's group."""
+    margins = np.zeros(len(is_positive))
+    for number in range(FOLDS):
+        there = fold == number
+        model = fit(features[~there], is_positive[~there], weights[~there])
+        margins[there] = model.decision_function(features[there])
+    return margins
+
+
+def terms_of(name: str, texts: Sequence[str]) -> NDArray[np.float64]:
+    """Return the sum of a detector's terms in each text."""
+    [registered] = registry.load(Detectors(only=(name,)))
+    detector: Any = registered.detector
+    chain = Chain([detector])
+    sums = np.zeros(len(texts))
+    for start in range(0, len(texts), 500):
+        events = [_event(text) for text in texts[start : start + 500]]
+        for position, candidate in chain.candidates(events, asked_by_all=True)[0].items():
+            sums[start + position] = detector.terms(candidate)
+    return sums
+
+
+def _event(text: str) -> Event:
+    return Event(
+        id="-", platform="training", kind="message", occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
+        text=text, actor=Actor(id="-"), audience=Audience(kind="public"),
+        conversation=Conversation(id="-"),
+    )  # fmt: skip
+
+
+def curve(family: str, margins: Floats, terms: Floats, is_positive: Mask) -> Curve:
+    """Join margins and terms; examples count as if so many as `POSITIVE_SHARES` says were harmful."""
+    share, wanted = is_positive.mean(), POSITIVE_SHARES[family]
+    weights = np.where(is_positive, wanted / share, (1 - wanted) / (1 - share))
+    both = np.column_stack([margins, terms])
+    model = LogisticRegression(C=1e6).fit(both, is_positive, sample_weight=weights)
+    (margin, term), bias = model.coef_[0], model.intercept_[0]
+    least = np.log(LEAST_SCORE / (1 - LEAST_SCORE))
+    gate = float((least - bias - term * GATE_TERMS) / margin)
+    return Curve(
+        bias=round(float(bias), 4), margin=round(float(margin), 4), terms=round(float(term), 4),
+        gate=round(gate, 4), sure=SURE[family],
+    )  # fmt: skip
+
+
+def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
+    """Fit everything that `wording.toml` in a folder names; return the model and its card.
+
+    Raises:
+        FileNotFoundError: if a file of examples is in none of the folders.
+    """
+    recipe = (recipe_folder / "wording.toml").read_bytes()
+    listed = msgspec.convert(tomllib.loads(recipe.decode())["examples"], list[Examples])
+    rows = [row for e in listed for row in rows_of(e, (recipe_folder, *folders))]
+    folded = [fold(row.text) for row in rows]
+    features = matrix([f.squeezed or f.text for f in folded])
+    fold_of, weights = folds(rows), np.array([row.weight for row in rows])
+    tables: list[Any] = []
+    names, scales, biases = [], [], []
+    curves, figures = {}, []
+    kinds = sorted({row.label for row in rows if row.label.startswith("fraud.")})
+    for label in ("gambling.promotion", "fraud", *kinds):
+        family = label.partition(".")[0]
+        is_positive = np.array([r.label == label or r.label.startswith(f"{label}.") for r in rows])
+        used = np.ones(len(rows), dtype=bool)
+        if label in kinds:
+            # Which kind of scam it is, among those that say.
+            used = np.array([row.label in kinds for row in rows])
+            if is_positive[used].sum() < FOLDS:
+                continue
+        else:
+            margins = unseen(features, is_positive, weights, fold_of)
+            terms = terms_of(FAMILIES[family], [row.text for row in rows])
+            curves[family] = curve(family, margins, terms, is_positive)
+            c = curves[family]
+            both = c.scores(margins, terms)
+            figures += measured(family, rows, (margins, terms, both), is_positive)
+        model = fit(features[used], is_positive[used], weights[used])
+        coefficients = model.coef_[0].copy()
+        coefficients[0] = 0.0
+        scale = float(np.abs(coefficients).max()) / _LEVELS
+        tables.append(np.round(coefficients / scale).astype(np.int8).tobytes())
+        names.append(label)
+        scales.append(scale)
+        biases.append(float(model.intercept_[0]))
+    digest = hashlib.sha256(recipe)
+    for row in rows:
+        digest.update(f"{row.label}\x00{row.weight}\x00{row.text}\n".encode())
+    made = Model(
+        ORDERS, BITS, digest.hexdigest()[:8], tuple(names), tuple(scales), tuple(biases),
+        b"".join(tables), curves,
+    )  # fmt: skip
+    template = (SHIPPED / "wording.card.md").read_text(encoding="utf-8")
+    return made, card(template, listed, rows, figures, made)
+
+
+def measured(
+    family: str, rows: Sequence[Row], scores: Sequence[Floats], is_positive: Mask
+) -> list[tuple[str, ...]]:
+    """Return the recall at 1 % and 0.1 % of each way of scoring, by language, on rows not seen."""
+    is_own = np.array([not row.is_ordinary and family in row.families for row in rows])
+    languages = np.array([row.language for row in rows])
+    out = []
+    for language in sorted({*languages[is_positive]}):
+        there = is_own & (languages == language)
+        good, bad = there & is_positive, there & ~is_positive
+        if not bad.any():
+            continue
+        cells = [
+            f"{(of[good] > np.sort(of[bad])[::-1][int(share * bad.sum())]).mean():.3f}"
+            for of in scores
+            for share in (0.01, 0.001)
+        ]
+        out.append((family, str(language), f"{good.sum():,}", f"{bad.sum():,}", *cells))
+    return out
+
+
+def card(
+    template: str,
+    listed: Sequence[Examples],
+    rows: Sequence[Row],
+    figures: Sequence[tuple[str, ...]],
+    model: Model,
+) -> str:
+    """Fill in the model card."""
+    counts = Counter((row.source, row.label != "benign") for row in rows)
+    files = {Path(examples.path).name: examples.licence for examples in listed}
+    sources = [
+        (name, f"{counts[name, True]:,}", f"{counts[name, False]:,}", licence)
+        for name, licence in files.items()
+    ]
+    curves = [
+        f"- {family}: log-odds = {c.bias} + {c.margin} × margin + {c.terms} × terms, a probability where "
+        f"{POSITIVE_SHARES[family]:.1%} of messages are harmful; gate at margin {c.gate}"
+        f"; where terms add up to {c.sure} or more, never less than their sum"
+        for family, c in model.curves.items()
+    ]
+    ways = [f"{way} {share}" for way in ("wording", "terms", "both") for share in ("1 %", "0.1 %")]
+    return template.format(
+        digest=model.digest,
+        sources=_table(("file", "harmful", "harmless", "licence and whom to credit"), sources),
+        figures=_table(("family", "language", "harmful", "harmless", *ways), figures),
+        curves="\n".join(curves),
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(recipe_folder: Path, folders: Sequence[Path], out: Path) -> str:
+    """Train, write the model and its card into a folder, and return the card."""
+    model, text = train(recipe_folder, folders)
+    (out / "wording.msgpack").write_bytes(msgspec.msgpack.encode(model))
+    (out / "wording.md").write_text(text, encoding="utf-8")
+    return text

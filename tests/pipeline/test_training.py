@@ -1,0 +1,115 @@
+"""Training: a small model learns what it was shown, the same every time, and its card says from what."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from detectors.wording import Model, pieces
+
+training = pytest.importorskip(
+    "pipeline.training", reason="the extra `evaluate` brings scikit-learn"
+)
+
+HARMFUL = ("join our lucky spin club", "free chips for new players", "spin and win with agent")
+HARMLESS = ("lunch at noon tomorrow", "the bus was late again", "happy birthday dear friend")
+KINDS = ("fraud.phishing", "fraud.job_task")
+
+
+def examples(folder: Path) -> Path:
+    """Write a recipe and its examples: 60 of each label, told apart by their words."""
+    rows = []
+    for n in range(60):
+        word = f"word{chr(97 + n % 26)}{chr(97 + n // 26)}"
+        rows += [
+            {"text": f"{HARMFUL[n % 3]} {word}", "label": "gambling.promotion", "language": "en"},
+            {"text": f"send your code {word} to us", "label": KINDS[0], "language": "en"},
+            {"text": f"earn daily by liking videos {word}", "label": KINDS[1], "language": "en"},
+            {"text": f"{HARMLESS[n % 3]} {word}", "label": "benign", "language": "en"},
+        ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (folder / "wording.toml").write_text(
+        '[[examples]]\npath = "rows.jsonl"\nis_ordinary = false\nabout = ["gambling", "fraud"]\n'
+        'licence = "none {curly}"\n'
+        '[[examples]]\npath = "rows.jsonl"\nlabels = { benign = "benign" }\nis_ordinary = true\n'
+        'licence = "none"\n',
+        encoding="utf-8",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
+    """Return the folder of a trained model, and the model."""
+    folder = examples(tmp_path_factory.mktemp("examples"))
+    training.write(folder, (), folder)
+    return folder, msgspec.msgpack.decode((folder / "wording.msgpack").read_bytes(), type=Model)
+
+
+def test_what_was_learned_is_told_apart(trained: tuple[Path, Model]) -> None:
+    """Texts with the harmful words have the higher margin, for each family."""
+    _, model = trained
+    texts = ["spin and win chips", "liking videos daily", "the bus was late"]
+    cut = pieces(texts)
+    gambling = model.weights("gambling.promotion").margins(cut)
+    fraud = model.weights("fraud").margins(cut)
+
+    assert 0 == int(gambling.argmax())
+    assert 1 == int(fraud.argmax())
+
+
+def test_training_again_gives_the_same_bytes(trained: tuple[Path, Model], tmp_path: Path) -> None:
+    """Nothing depends on chance or on the clock."""
+    folder, _ = trained
+    training.write(folder, (), tmp_path)
+
+    assert (folder / "wording.msgpack").read_bytes() == (tmp_path / "wording.msgpack").read_bytes()
+    assert (folder / "wording.md").read_bytes() == (tmp_path / "wording.md").read_bytes()
+
+
+def test_the_digest_stands_for_the_examples(trained: tuple[Path, Model], tmp_path: Path) -> None:
+    """One more row is another model."""
+    _, model = trained
+    folder = examples(tmp_path)
+    row = json.dumps({"text": "one more", "label": "benign", "language": "en"})
+    with (folder / "rows.jsonl").open("a", encoding="utf-8") as rows:
+        rows.write(f"\n{row}")
+    other, _ = training.train(folder, ())
+
+    assert model.digest != other.digest
+
+
+def test_the_card_counts_what_was_read(trained: tuple[Path, Model]) -> None:
+    """Rows by file, recall by language, and the curve."""
+    folder, model = trained
+    card = (folder / "wording.md").read_text(encoding="utf-8")
+
+    assert model.digest in card
+    assert "| rows.jsonl | 180 | 120 |" in card
+    assert "| gambling | en | 60 | 180 |" in card
+    assert f"{model.curves['gambling'].margin} × margin" in card
+
+
+def test_rows_of_one_group_share_a_fold() -> None:
+    """What is measured as unseen was not seen with another number in it."""
+    row = training.Row("", "benign", 1.0, "a", False, "", "", frozenset())  # noqa: FBT003
+    other = msgspec.structs.replace(row, group="b")
+    one, same, _ = training.folds([row, row, other])
+
+    assert one == same
+    assert 1 < len(
+        {
+            int(f)
+            for f in training.folds([msgspec.structs.replace(row, group=str(n)) for n in range(50)])
+        }
+    )
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """With the folders in which it is not."""
+    folder = examples(tmp_path)
+    (folder / "rows.jsonl").unlink()
+
+    with pytest.raises(FileNotFoundError, match=r"rows\.jsonl is in none of"):
+        training.train(folder, (tmp_path / "data",))
