@@ -1,7 +1,7 @@
 """Promotions and scams that nobody looked at who chose terms or fitted weights: how many are found.
 
 The corpora in `tests/corpus/unseen` were written before the terms, by others; half of what was written is
-here, the other half was open to whoever chose terms. Harmless rows are mostly written to be mistaken. The floors
+here, the other half was open to whoever chose terms. Harmless rows are mostly written to be mistaken. Floors
 are a little below what was measured: a change that falls through one has made detection worse.
 """
 
