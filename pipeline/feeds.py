@@ -129,33 +129,44 @@ def _settled(
     now: datetime,
     accept_shrunk: bool,  # noqa: FBT001  # called by way of a thread
 ) -> FeedState:
-    """Decide what becomes of a feed, and keep the copy if it is a good one."""
-    last, kept = visit.last, visit.kept
-    judged: int | Failure = got if isinstance(got, Failure) else 0
-    if isinstance(got, Fetched):
-        least = kept.names * visit.feed.least_share if kept and not accept_shrunk else 0.0
-        judged = judge(got.body, visit.feed, least)
-    if isinstance(judged, Failure):
-        last = last or FeedState(outcome=judged.outcome, checked_at=now)
-        return msgspec.structs.replace(
-            last, outcome=judged.outcome, detail=judged.detail, checked_at=now
-        )
-    outcome: Outcome = "unchanged"
+    """Decide what becomes of a feed."""
+    last = visit.last
     validators = last.validators if last else Validators()
     if isinstance(got, Fetched):
+        kept: Kept | Failure | None = _copy(
+            visit, got.body, store, now, accept_shrunk=accept_shrunk
+        )
         validators = got.validators
-        sha256 = hashlib.sha256(got.body).hexdigest()
-        if kept is None or kept.sha256 != sha256 or not store.has(visit.name, kept):
-            kept = store.keep(visit.name, got.body, sha256, judged, now)
-            outcome = "updated"
+    else:
+        kept = got or visit.kept
+    if isinstance(kept, Failure):
+        last = last or FeedState(outcome=kept.outcome, checked_at=now)
+        return msgspec.structs.replace(
+            last, outcome=kept.outcome, detail=kept.detail, checked_at=now
+        )
     return FeedState(
-        outcome=outcome,
+        outcome="unchanged" if kept is visit.kept else "updated",
         checked_at=now,
         confirmed_at=now,
         source=visit.source,
         validators=validators,
         kept=kept,
     )
+
+
+def _copy(
+    visit: _Visit, body: bytes, store: Store, now: datetime, *, accept_shrunk: bool
+) -> Kept | Failure:
+    """Return the copy to keep of what was fetched, the one that is kept if it is the same, or why none."""
+    kept = visit.kept
+    sha256 = hashlib.sha256(body).hexdigest()
+    if kept is not None and kept.sha256 == sha256 and store.has(visit.name, kept):
+        return kept
+    least = kept.names * visit.feed.least_share if kept and not accept_shrunk else 0.0
+    judged = judge(body, visit.feed, least)
+    if isinstance(judged, Failure):
+        return judged
+    return store.keep(visit.name, body, sha256, judged, now)
 
 
 def judge(body: bytes, feed: Feed, least: float) -> int | Failure:
