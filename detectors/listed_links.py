@@ -80,11 +80,9 @@ class ListedLinks:
 
 
 def _links(candidate: Candidate) -> Iterator[Link]:
-    """Yield the links of the text, then those that the event carries only beside it, without a place."""
+    """Yield the links of the text, then those that the event carries beside it, without a place."""
     yield from find_links(candidate.folded)
     for url in candidate.event.links:
-        if url in candidate.event.text:
-            continue
         link = parse_link(url)
         if link is not None:
             yield msgspec.structs.replace(link, start=0, end=0)

@@ -106,6 +106,7 @@ async def test_a_list_of_innocents_is_taken_out_of_all_others(tmp_path: Path) ->
         page for page in paged if index.find(page[:11], page[:11], page[11:])
     ]
     assert ["good", "bad"] == names
+    assert (1,) == index.find("evil.example.com", "example.com")
 
 
 async def test_a_name_twice_counts_once_and_a_lists_own_exception_counts(tmp_path: Path) -> None:

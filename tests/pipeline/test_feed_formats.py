@@ -16,7 +16,7 @@ BODIES: dict[str, tuple[Format, str, dict[str, object]]] = {
     ),
     "plain, from elsewhere": (
         "plain",
-        "\ufeffexample.com\r\n.example.net\r\nexample.org/a\r\n",
+        "\ufeff# remark\r\nexample.com\r\n.example.net\r\nexample.org/a\r\n",
         {},
     ),
     "hosts": (
@@ -36,7 +36,7 @@ BODIES: dict[str, tuple[Format, str, dict[str, object]]] = {
     ),
     "csv with its header in a remark": (
         "csv",
-        '# a list\n# id;url\n"1";"example.com"\n"2";"*.example.net"\n"3";"example.org/a"\n',
+        '# a list\n# url;id\n"example.com";"1"\n"*.example.net";"2"\n"example.org/a";"3"\n',
         {"column": "url", "delimiter": ";"},
     ),
     "csv by number": (

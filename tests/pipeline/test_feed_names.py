@@ -100,6 +100,13 @@ def test_a_listed_page_is_among_the_pages_of_the_same_link_in_a_text(path: str) 
     assert listed.page in (*pages(link.path), page(link.path))
 
 
+def test_www_is_part_of_a_name_that_is_registered_so() -> None:
+    """Above a registered domain it says nothing."""
+    assert "example.com" == above_www("www.example.com", "example.com")
+    assert "www.com" == above_www("www.com", "www.com")
+    assert "www2.example.com" == above_www("www2.example.com", "example.com")
+
+
 def test_a_page_is_looked_up_with_its_query_and_without() -> None:
     """A list that names a page means it whatever is asked of it; one that names a query means that."""
     assert ("/a?x=1", "/a") == pages("/a?x=1#b")
