@@ -3,6 +3,12 @@
 A detector says what it suspects; the policy decides what happens. It declares patterns, is shown the
 events they hit, and yields findings. It reads no clock, opens no file or socket while scanning, and keeps
 nothing between calls: the same candidates give the same findings.
+
+What changes while a worker runs, such as lists of bad links, is handed in from outside (`ReadsLists`):
+opened by the shell, read-only, and the same for as long as a detector has it. Newer lists make another
+detector, with a version of its own, between two batches. So the rule holds per version, and since the
+versions of all detectors go into a verdict's configuration, a verdict stays a function of the event and its
+configuration.
 """
 
 from collections.abc import Iterable, Sequence
@@ -104,4 +110,46 @@ class Detector(Protocol):
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield each finding with the candidate it belongs to."""
+        ...
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """That a list holds a link: which list, in which version, and what its holder makes of that."""
+
+    feed: str
+    version: str
+    """The beginning of the list's checksum, and the day it was first seen so."""
+    label: str
+    weight: float
+    """How sure the list makes one, 0 to 1."""
+
+
+class Lists(Protocol):
+    """Lists of bad links, opened and read-only; whoever holds them sees no change."""
+
+    @property
+    def digest(self) -> str:
+        """Stands for every name in them, and for their labels and weights."""
+        ...
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Every label that `find` may return."""
+        ...
+
+    def find(self, host: str, domain: str, path: str) -> Sequence[Listed]:
+        """Return the lists that hold a link's page, its host, or a domain between host and `domain`.
+
+        The arguments are a `detectors.links.Link`'s. Above the registered domain nothing is looked up,
+        and hosting services count as registries: a list that holds one says nothing about its customers.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsLists(Protocol):
+    """A detector that looks links up. Where no list is configured it is left out, and costs nothing."""
+
+    def with_lists(self, lists: Lists) -> Detector:
+        """Return this detector with these lists; its version tells them apart."""
         ...

@@ -19,7 +19,6 @@ import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
@@ -29,7 +28,7 @@ from faust.types import TP
 
 from pipeline import status, web
 from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError, Sent
-from pipeline.line import Line
+from pipeline.latest import LatestLine
 from pipeline.metrics import Metrics
 from pipeline.processes import Vitals
 from pipeline.screen import Screening
@@ -107,7 +106,7 @@ class Worker(msgspec.Struct, frozen=True):
     """What the agents and the web endpoints of one process share."""
 
     settings: Settings
-    line: Line
+    latest: LatestLine
     metrics: Metrics
     delivery: Delivery
     health: Health
@@ -127,14 +126,19 @@ class _App(faust.App):
 
 
 def build(
-    settings: Settings, line: Line, metrics: Metrics, health: Health, *, has_web: bool = True
+    settings: Settings,
+    latest: LatestLine,
+    metrics: Metrics,
+    health: Health,
+    *,
+    has_web: bool = True,
 ) -> faust.App:
     """Build the Faust app: one `screen` agent per source topic, and the web endpoints if it `has_web`."""
     try:
         check_versions()
     except UntestedVersionError as error:
         stop_process(status.CONFIGURATION, str(error))
-    worker = Worker(settings, line, metrics, Delivery(settings.kafka), health, asyncio.Event())
+    worker = Worker(settings, latest, metrics, Delivery(settings.kafka), health, asyncio.Event())
     app = _App(
         settings.kafka.group,
         version=1,
@@ -161,7 +165,7 @@ def build(
         web_stats_enabled=False,
         web_metrics_enabled=False,
     )
-    metrics.configuration.labels(digest=line.configuration, version=version("penjaga")).set(1)
+    metrics.configured(latest.line.configuration)
 
     async def connect() -> None:
         await _guarded(worker.delivery.start())
@@ -171,6 +175,9 @@ def build(
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             await _guarded(_commit(app, settings.kafka.delivery_seconds))
+
+    async def follow_lists() -> None:
+        await latest.follow(metrics)
 
     async def disconnect(*_: Any, **__: Any) -> None:
         # The chunks in hand are delivered and committed; what comes after is left for the next start.
@@ -189,6 +196,7 @@ def build(
 
     app.task(connect)
     app.task(commit_regularly)
+    app.task(follow_lists)
     app.on_before_shutdown.connect(disconnect, weak=False)
     app.on_partitions_revoked.connect(_revoked(app, worker), weak=False)
     app.on_partitions_assigned.connect(_assigned(worker), weak=False)
@@ -283,7 +291,7 @@ class _Source:
             return
         health.took(batch)
         with worker.metrics.screen_seconds.labels(self._topic).time():
-            screening = worker.line.screen(self._topic, batch.values)
+            screening = worker.latest.line.screen(self._topic, batch.values)
         is_held = self._brake(batch, screening)
         sent = await worker.delivery.send(writes(batch.record, screening, worker.settings.topics))
         if sent:

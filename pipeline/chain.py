@@ -4,6 +4,7 @@ A detector that raises, or returns what its contract does not allow, loses its f
 failed on. The failure is itself a finding (`detector.failed`), and the policy decides what it means.
 """
 
+import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,12 @@ class Chain:
         for detector in self.detectors:
             content.update(f"{detector.name}\x00{detector.version}\x00".encode())
         return content.hexdigest()
+
+    def behind(self, detectors: Sequence[Detector]) -> "Chain":
+        """Return a chain of other detectors with the same patterns, which are not compiled again."""
+        other = copy.copy(self)
+        other.detectors = tuple(detectors)
+        return other
 
     def findings(self, events: Sequence[Event]) -> dict[int, tuple[Finding, ...]]:
         """Return the findings of each event, by its position; events without any are left out."""

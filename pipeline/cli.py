@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 import orjson
@@ -22,7 +22,12 @@ from pipeline import scan as scanning
 from pipeline.automaton import PatternError
 from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
 from pipeline.explanation import STYLES, explanation, highlighted
+from pipeline.feed_cli import feeds
+from pipeline.feed_index import IndexFileError
+from pipeline.feed_lists import FeedWatch
+from pipeline.feed_store import StoreError
 from pipeline.line import Line, line
+from pipeline.options import cache_folder, config_option, feeds_folder, print_rows, settings_path
 from pipeline.settings import Settings, SettingsError, load
 from schemas import Event, Rejected
 from schemas.document import DocumentError
@@ -31,21 +36,14 @@ from schemas.source import SourceMapping
 if TYPE_CHECKING:
     from pipeline.labelled import Labelled, Reading, Refused
 
-_CONFIG_HELP: Final = (
-    "The configuration file. Without it: $PENJAGA_CONFIG, then ./penjaga.toml, then built-in "
-    "defaults."
-)
-
-config_option = click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_CONFIG_HELP
-)
-
 
 def main() -> None:
     """Run the command; expected failures are one line on standard error and an exit status."""
     try:
         cli(standalone_mode=True)
     except (SettingsError, registry.RegistryError, PatternError, DocumentError) as error:
+        _fail(status.CONFIGURATION, error)
+    except (StoreError, IndexFileError) as error:
         _fail(status.CONFIGURATION, error)
     except BrokerUnreachableError as error:
         _fail(status.UNREACHABLE, error)
@@ -94,26 +92,18 @@ def cli() -> None:
     """
 
 
-def cache_folder() -> Path:
-    """Return where compiled patterns are kept between starts."""
-    if folder := os.environ.get("PENJAGA_CACHE_DIR"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjaga"
-
-
-def settings_path(config: Path | None) -> Path | None:
-    """Return the configuration file to read, if any."""
-    if config is not None:
-        return config
-    if named := os.environ.get("PENJAGA_CONFIG"):
-        return Path(named)
-    here = Path("penjaga.toml")
-    return here if here.exists() else None
+cli.add_command(feeds)
 
 
 def _load(config: Path | None) -> tuple[Settings, Line]:
     settings = load(settings_path(config), os.environ)
-    return settings, line(settings, cache_folder())
+    watch = _watch(settings)
+    return settings, line(settings, cache_folder(), watch.lists if watch else None)
+
+
+def _watch(settings: Settings) -> FeedWatch | None:
+    """Open the lists of bad links, where any are configured."""
+    return FeedWatch(settings.feeds, feeds_folder()) if settings.feeds else None
 
 
 @cli.command()
@@ -147,8 +137,10 @@ def worker(config: Path | None, verbose: bool, processes: int, with_parent: bool
     from pipeline.run import run
 
     logs.configure(logging.INFO, verbose=verbose)
-    settings, built = _load(config)
-    run(settings, built, processes=processes, with_parent=with_parent)
+    settings = load(settings_path(config), os.environ)
+    watch = _watch(settings)
+    built = line(settings, cache_folder(), watch.lists if watch else None)
+    run(settings, built, processes=processes, with_parent=with_parent, watch=watch)
 
 
 @cli.command()
@@ -576,7 +568,9 @@ def detectors() -> None:
 def list_detectors(config: Path | None) -> None:
     """List detectors: name, version, labels, patterns, the package they came with."""
     settings = load(settings_path(config), os.environ)
-    in_use = {r.detector.name: r for r in registry.load(settings.detectors)}
+    watch = _watch(settings)
+    lists = watch.lists if watch else None
+    in_use = {r.detector.name: r for r in registry.load(settings.detectors, lists)}
     rows = [
         {
             "name": name,
@@ -588,7 +582,7 @@ def list_detectors(config: Path | None) -> None:
         }
         for name, entry in registry.installed().items()
     ]
-    _print_rows(rows)
+    print_rows(rows)
 
 
 @cli.command()
@@ -616,21 +610,6 @@ def train(folders: tuple[Path, ...], recipe: Path | None, out: Path) -> None:
         _fail(status.CONFIGURATION, error)
 
 
-def _print_rows(rows: Iterable[dict[str, Any]]) -> None:
-    """Print a table for eyes, JSON lines otherwise."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo(orjson.dumps(row).decode())
-        return
-    table = Table(box=None)
-    for number, row in enumerate(rows):
-        if number == 0:
-            for name in row:
-                table.add_column(name.replace("_", " "))
-        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
-    Console().print(table)
-
-
 @cli.group("config")
 def config_group() -> None:
     """Check a configuration before a worker gets it."""
@@ -650,6 +629,8 @@ def check(config: Path | None) -> None:
     for topic, source in settings.sources.items():
         shape = f"{len(source.fields)} fields mapped" if source.fields else "canonical events"
         click.echo(f"  source         {topic}: {shape}")
+    for name, feed in settings.feeds.items():
+        click.echo(f"  feed           {name}: {feed.label or 'innocents'}")
     click.echo(f"  detectors      {', '.join(r.detector.name for r in built.registered)}")
 
 

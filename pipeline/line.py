@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from detectors.contract import Lists
 from pipeline import registry
 from pipeline.chain import Chain
 from pipeline.policy import Policy
@@ -54,15 +55,32 @@ def _merged(screenings: Sequence[Screening]) -> Screening:
     )
 
 
-def line(settings: Settings, cache: Path | None) -> Line:
-    """Put a line together.
+def line(settings: Settings, cache: Path | None, lists: Lists | None = None) -> Line:
+    """Put a line together; without `lists`, without the detectors that read them.
 
     Raises:
         RegistryError: if a detector cannot be used.
         PatternError: if a detector's expression cannot be used.
     """
-    registered = registry.load(settings.detectors)
+    registered = registry.load(settings.detectors, lists)
     chain = Chain(registry.detectors(registered), cache)
+    mappings = {topic: settings.mapping(topic) for topic in settings.sources}
+    return _line(settings, mappings, chain, registered)
+
+
+def with_lists(old: Line, settings: Settings, lists: Lists) -> Line:
+    """Return the line with newer lists, and a configuration of its own; patterns are not compiled again."""
+    registered = registry.with_lists(old.registered, lists)
+    chain = old.chain.behind(registry.detectors(registered))
+    return _line(settings, old.mappings, chain, registered)
+
+
+def _line(
+    settings: Settings,
+    mappings: dict[str, SourceMapping],
+    chain: Chain,
+    registered: tuple[registry.Registered, ...],
+) -> Line:
     configuration = _configuration(settings, chain)
     policy = Policy(
         {label: rule for label, rule in settings.policy.items() if label != "default"},
@@ -71,7 +89,6 @@ def line(settings: Settings, cache: Path | None) -> Line:
         excerpt_characters=settings.escalations.excerpt_characters,
         configuration=configuration,
     )
-    mappings = {topic: settings.mapping(topic) for topic in settings.sources}
     return Line(mappings, chain, policy, configuration, registered)
 
 

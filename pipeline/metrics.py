@@ -1,15 +1,18 @@
 """Metrics: every name Penjaga exports, in one place.
 
-Label values come from closed sets (sources and topics of the configuration, labels of the taxonomy, names of
-installed detectors, reasons of rejection); never an id, a link or text. Conservation holds per source:
-received = passed + flagged + rejected.
+Label values come from closed sets (sources, topics and feeds of the configuration, labels of the taxonomy,
+names of installed detectors, reasons of rejection, outcomes of a sync); never an id, a link or text.
+Conservation holds per source: received = passed + flagged + rejected.
 """
 
+import math
+import os
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Final
+from importlib.metadata import version
+from typing import Final, get_args
 
 from prometheus_client import (
     REGISTRY,
@@ -23,6 +26,9 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from pipeline.feed_sources import Outcome
+from pipeline.feed_store import FeedState
+from pipeline.processes import METRICS_FOLDER
 from pipeline.screen import Screening
 from schemas import Event
 
@@ -146,6 +152,27 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.feed_age_seconds = Gauge(
+            "penjaga_feed_age_seconds",
+            "Since the source of a list last confirmed it; infinite if it never has.",
+            ["feed"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.feed_entries = Gauge(
+            "penjaga_feed_entries",
+            "Names of a list that this worker looks for, or takes out of the other lists.",
+            ["feed"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.feed_sync = Gauge(
+            "penjaga_feed_last_sync",
+            "1 for what became of a list in the last sync, 0 for what else could have.",
+            ["feed", "outcome"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         # A gauge with the name and the value an `Info` would have: the library keeps no `Info` of several
         # processes, and the page must read the same for one and for many.
         self.configuration = Gauge(
@@ -153,8 +180,29 @@ class Metrics:
             "What this worker runs.",
             ["digest", "version"],
             registry=registry,
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
         )
+
+    def configured(self, digest: str, former: str = "") -> None:
+        """Say what this worker runs, and that it does not run what it ran before."""
+        release = version("penjaga")
+        if former and former != digest:
+            self.configuration.labels(former, release).set(0)
+            if METRICS_FOLDER not in os.environ:  # what several processes share cannot be removed
+                self.configuration.remove(former, release)
+        self.configuration.labels(digest, release).set(1)
+
+    def feeds(
+        self, states: Mapping[str, FeedState], entries: Mapping[str, int], now: datetime
+    ) -> None:
+        """Say how the lists of bad links fare; `entries` names all that are configured."""
+        for name, count in entries.items():
+            state = states.get(name)
+            self.feed_entries.labels(name).set(count)
+            self.feed_age_seconds.labels(name).set(state.age_seconds(now) if state else math.inf)
+            for outcome in get_args(Outcome):
+                is_last = state is not None and state.outcome == outcome
+                self.feed_sync.labels(name, outcome).set(is_last)
 
     def screened(self, source: str, records: list[bytes | None], screening: Screening) -> None:
         """Count a batch once its writes are confirmed, so that a crash counts nothing twice."""

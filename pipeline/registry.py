@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from detectors.contract import Detector, Pattern
+from detectors.contract import Detector, Lists, Pattern, ReadsLists
 from pipeline.settings import Detectors
 from schemas.document import DocumentError
 from schemas.labels import taxonomy
@@ -43,8 +43,8 @@ def installed() -> dict[str, EntryPoint]:
     return found
 
 
-def load(selection: Detectors) -> tuple[Registered, ...]:
-    """Load the detectors in use, in order of their names.
+def load(selection: Detectors, lists: Lists | None = None) -> tuple[Registered, ...]:
+    """Load the detectors in use, in order of their names; those that read lists, only if there are `lists`.
 
     Raises:
         RegistryError: if a named detector is not installed, cannot be loaded, or breaks the contract.
@@ -56,9 +56,26 @@ def load(selection: Detectors) -> tuple[Registered, ...]:
                 f"detector `{name}` is not installed; installed are {', '.join(available) or 'none'}"
             )
     names = [n for n in selection.only or available if n not in selection.without]
-    if not names:
+    loaded = {name: _load(available[name], lists) for name in sorted(names)}
+    idle = [name for name, registered in loaded.items() if registered is None]
+    for name in idle:
+        if name in selection.only:
+            raise RegistryError(
+                f"detector `{name}` has no lists to look in: configure [feeds.<name>]"
+            )
+    if len(idle) == len(names):
         raise RegistryError("no detector is in use: check `only` and `without` in [detectors]")
-    return tuple(_load(available[name]) for name in sorted(names))
+    return tuple(registered for registered in loaded.values() if registered is not None)
+
+
+def with_lists(registered: Sequence[Registered], lists: Lists) -> tuple[Registered, ...]:
+    """Return the same detectors, those that read lists with these."""
+    return tuple(
+        Registered(r.detector.with_lists(lists), r.distribution)
+        if isinstance(r.detector, ReadsLists)
+        else r
+        for r in registered
+    )
 
 
 def detectors(registered: Sequence[Registered]) -> tuple[Detector, ...]:
@@ -66,7 +83,7 @@ def detectors(registered: Sequence[Registered]) -> tuple[Detector, ...]:
     return tuple(r.detector for r in registered)
 
 
-def _load(entry: EntryPoint) -> Registered:
+def _load(entry: EntryPoint, lists: Lists | None) -> Registered | None:
     where = f"detector `{entry.name}` ({entry.value}, {_distribution(entry)})"
     try:
         detector = entry.load()()
@@ -74,6 +91,10 @@ def _load(entry: EntryPoint) -> Registered:
         raise RegistryError(f"{where}: {error}") from None
     except Exception as error:
         raise RegistryError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+    if isinstance(detector, ReadsLists):
+        if lists is None:
+            return None
+        detector = detector.with_lists(lists)
     if not isinstance(detector, Detector):
         raise RegistryError(
             f"{where} is no detector: expected name, version, labels, patterns, scan"

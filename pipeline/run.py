@@ -23,6 +23,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from pipeline import status, web
 from pipeline.app import Health, build
 from pipeline.delivery import BrokerUnreachableError, check
+from pipeline.feed_lists import FeedWatch
+from pipeline.latest import LatestLine
 from pipeline.line import Line
 from pipeline.metrics import Metrics, Usage, process_starts
 from pipeline.processes import METRICS_FOLDER, Board, Parent, Vitals, end_on_signals, stop_with
@@ -38,12 +40,19 @@ _WEB: Final = "web"
 Say = Callable[[Vitals], None]
 
 
-def run(settings: Settings, line: Line, *, processes: int = 1, with_parent: bool = False) -> None:
+def run(
+    settings: Settings,
+    line: Line,
+    *,
+    processes: int = 1,
+    with_parent: bool = False,
+    watch: FeedWatch | None = None,
+) -> None:
     """Run a worker until it is told to stop; raises `SystemExit` with its status.
 
     Of several `processes` each is a member of the group, and their metrics and health are on one endpoint.
     `with_parent` stops all when standard input closes, as it does when a parent that holds the other end is
-    killed.
+    killed. `watch` notices newer lists of bad links, in each process.
     """
     end_on_signals()
     if with_parent and processes == 1:
@@ -64,17 +73,16 @@ def run(settings: Settings, line: Line, *, processes: int = 1, with_parent: bool
     except BrokerUnreachableError as error:
         log.critical(str(error))
         sys.exit(status.UNREACHABLE)
+    work = _Work(settings, line, watch)
     # Said before anything starts: the port may be another worker's.
     listener = _listener(settings)
     if processes > 1:
-        sys.exit(_run_several(settings, line, listener, processes, with_parent=with_parent))
+        sys.exit(_run_several(work, listener, processes, with_parent=with_parent))
     listener.close()
-    _work(settings, line)
+    _work(work)
 
 
-def _run_several(
-    settings: Settings, line: Line, listener: socket.socket, count: int, *, with_parent: bool
-) -> int:
+def _run_several(work: "_Work", listener: socket.socket, count: int, *, with_parent: bool) -> int:
     # Kept open here, so that the address stays ours when the process that serves it is replaced.
     listener.listen(_BACKLOG)
     try:
@@ -87,7 +95,7 @@ def _run_several(
         return status.CONFIGURATION
     with metrics_folder as folder:
         os.environ[METRICS_FOLDER] = folder
-        shared = _Shared(settings, line, Board(count), listener, folder)
+        shared = _Shared(work, Board(count), listener, folder)
         mains: dict[str, Callable[[], None]] = {
             str(number): partial(shared.work, number) for number in range(1, count + 1)
         }
@@ -95,14 +103,19 @@ def _run_several(
         return Parent(mains, shared, last=_WEB, with_parent=with_parent).run()
 
 
+class _Work(msgspec.Struct, frozen=True):
+    """What a worker process works by."""
+
+    settings: Settings
+    line: Line
+    watch: FeedWatch | None
+
+
 class _Shared:
     """What the parent hands to its processes, and what it notes of them."""
 
-    def __init__(
-        self, settings: Settings, line: Line, board: Board, listener: socket.socket, folder: str
-    ) -> None:
-        self._settings = settings
-        self._line = line
+    def __init__(self, work: _Work, board: Board, listener: socket.socket, folder: str) -> None:
+        self._work = work
         self._board = board
         self._listener = listener
         self._folder = folder
@@ -111,11 +124,13 @@ class _Shared:
     def work(self, number: int) -> None:
         """Be a worker, in a process of its own."""
         self._listener.close()
-        kafka = self._settings.kafka
+        settings = self._work.settings
+        kafka = settings.kafka
         if kafka.instance:
             kafka = msgspec.structs.replace(kafka, instance=f"{kafka.instance}-{number}")
-        settings = msgspec.structs.replace(self._settings, kafka=kafka)
-        _work(settings, self._line, partial(self._board.say, number))
+        settings = msgspec.structs.replace(settings, kafka=kafka)
+        work = msgspec.structs.replace(self._work, settings=settings)
+        _work(work, partial(self._board.say, number))
 
     def serve(self) -> None:
         """Answer for all workers, in a process of its own."""
@@ -123,7 +138,7 @@ class _Shared:
         MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]  # no types
         registry.register(Usage(self._board.pids))
         application = web.application(
-            registry, self._board.vitals, self._settings.kafka.delivery_seconds
+            registry, self._board.vitals, self._work.settings.kafka.delivery_seconds
         )
         # What asks keeps its connection open, and a stop need not wait for it.
         run_app(application, sock=self._listener, access_log=None, print=None, shutdown_timeout=0.1)
@@ -145,12 +160,13 @@ class _Shared:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _work(settings: Settings, line: Line, say: Say | None = None) -> None:
+def _work(work: _Work, say: Say | None = None) -> None:
     """Be a worker; with `say` one of several, which says how it fares and serves nothing."""
     # Also of the loop in the consumer's thread, which Faust makes by itself.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     health = Health()
-    app = build(settings, line, Metrics(), health, has_web=say is None)
+    latest = LatestLine(work.settings, work.line, work.watch)
+    app = build(work.settings, latest, Metrics(), health, has_web=say is None)
     # Its banner and cursor codes are for a terminal that a worker does not have.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         worker = _Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)

@@ -14,6 +14,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 import regex
 
+from pipeline.feed import Feed, FeedName
+from pipeline.feed import check as check_feeds
 from pipeline.policy import Rule
 from schemas.document import Document, DocumentError
 from schemas.labels import taxonomy
@@ -21,9 +23,15 @@ from schemas.source import FieldSource, Limits, MappingError, SourceMapping
 
 PREFIX: Final = "PENJAGA_"
 OTHER_VARIABLES: Final = frozenset(
-    {"PENJAGA_CONFIG", "PENJAGA_CACHE_DIR", "PENJAGA_KAFKA_SASL_PASSWORD", "PENJAGA_REQUIRE"}
+    {
+        "PENJAGA_CONFIG",
+        "PENJAGA_CACHE_DIR",
+        "PENJAGA_FEEDS_DIR",
+        "PENJAGA_KAFKA_SASL_PASSWORD",
+        "PENJAGA_REQUIRE",
+    }
 )
-"""Variables with the prefix that are no settings: two folders, a secret, and what the test suite requires."""
+"""Variables with the prefix that are no settings: a file, two folders, a secret, what the tests require."""
 
 _ADDRESS: Final = regex.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}")
 _SERVICE_LINK: Final = regex.compile(r"_SERVICE_(?:HOST|PORT)|_PORT(?:_\d+_(?:TCP|UDP|SCTP).*)?$")
@@ -145,6 +153,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     web: Web = Web()
     escalations: Escalations = Escalations()
     detectors: Detectors = Detectors()
+    feeds: dict[FeedName, Feed] = {}
     policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
     sources: dict[str, Source] = msgspec.field(
         default_factory=lambda: {"platform.events": Source()}
@@ -178,6 +187,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         _check_kafka(document, settings.kafka)
         _check_policy(document, settings)
         _check_sources(document, settings)
+        check_feeds(document, settings.feeds)
     except DocumentError as error:
         raise SettingsError(str(error)) from None
     return settings

@@ -38,7 +38,7 @@ def blocks(language: str) -> list[str]:
 COMMANDS = [
     line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line
 ]
-MAPPING, TERM, ENTRY_POINT = blocks("toml")
+MAPPING, TERM, ENTRY_POINT, FEEDS = blocks("toml")
 (DETECTOR,) = blocks("python")
 RECORD = {
     "message": {"uuid": "a-1", "body": f"hello {CANARY}"},
@@ -98,6 +98,9 @@ def test_these_are_all_the_commands() -> None:
         "penjaga:config check",
         "penjaga:scan --config",
         "KAFKA_BOOTSTRAP_SERVERS=broker:9092 penjaga:worker",
+        "penjaga:feeds sync",
+        "penjaga:feeds status",
+        "penjaga:feeds lookup",
         "penjaga:deadletters list",
         "penjaga:deadletters show",
         "penjaga:deadletters replay",
@@ -190,9 +193,39 @@ def test_the_mapping_reads_the_platforms_own_records(place: tuple[Path, dict[str
     assert b'{"message": {}}' == letter
 
 
+def test_lists_of_bad_links(tmp_path: Path) -> None:
+    """The configuration is sound, and its lists are synced, shown and asked; no broker is needed."""
+    (tmp_path / "bad.txt").write_text("example.com\nexample.net\n")
+    (tmp_path / "good.csv").write_text("rank,domain\n1,example.net\n")
+    config = FEEDS.replace("https://lists.example/phishing.txt", (tmp_path / "bad.txt").as_uri())
+    config = config.replace("https://lists.example/partners.csv", (tmp_path / "good.csv").as_uri())
+    (tmp_path / "penjaga.toml").write_text(config)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PENJAGA_")}
+    environment |= {"PENJAGA_FEEDS_DIR": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
+
+    sync, show, lookup = [
+        [
+            json.loads(row)
+            for row in run(
+                command.replace("penjaga ", f"'{sys.executable}' -m pipeline ", 1),
+                (tmp_path, environment),
+            ).stdout.splitlines()
+        ]
+        for command in COMMANDS[8:11]
+    ]
+
+    assert [("phishing", "updated"), ("partners", "updated")] == [
+        (row["feed"], row["outcome"]) for row in sync
+    ]
+    assert [(1, {"subtracted": 1}), (1, {})] == [(row["entries"], row["left_out"]) for row in show]
+    assert [("phishing", "listed", 0.7)] == [
+        (row["feed"], row["use"], row["weight"]) for row in lookup
+    ]
+
+
 def test_dead_letters_are_listed_shown_and_replayed(place: tuple[Path, dict[str, str]]) -> None:
     """What the worker above rejected can be looked at; replaying it changes nothing while it is bad."""
-    listing, show, replay = COMMANDS[8:11]
+    listing, show, replay = COMMANDS[11:14]
 
     (row,) = [json.loads(line) for line in run(listing, place).stdout.splitlines()]
     shown = run(show.replace("2/17", row["dead_letter"]), place).stdout

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import cache_folder
 from pipeline.line import Line, line
+from pipeline.options import cache_folder
 from pipeline.settings import load
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "unseen"

@@ -1,15 +1,19 @@
 """Metrics: nothing is lost between the counters, and nothing personal is in them."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from pipeline.feed_sources import Outcome
+from pipeline.feed_store import FeedState
 from pipeline.line import Line
 from pipeline.metrics import Metrics, Usage
 from pipeline.processes import METRICS_FOLDER
@@ -194,6 +198,40 @@ def test_one_process_and_several_export_the_same_names_types_and_labels(tmp_path
 
     assert len(exported(one)) > 10
     assert exported(one) == exported(several)
+
+
+def test_each_configured_list_has_an_age_its_entries_and_one_last_outcome() -> None:
+    """Also one that was never synced, whose age is infinite: an alert on age misses none."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    states = {"a": FeedState(outcome="shrunk", checked_at=at, confirmed_at=at)}
+    metrics.feeds(states, {"a": 7, "b": 0}, at + timedelta(hours=1))
+
+    def values(name: str) -> dict[str, float]:
+        return {
+            "/".join(sample.labels.values()): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    assert {"a": 3600.0, "b": math.inf} == values("penjaga_feed_age_seconds")
+    assert {"a": 7, "b": 0} == values("penjaga_feed_entries")
+    outcomes = values("penjaga_feed_last_sync")
+    assert {f"{feed}/{outcome}" for feed in "ab" for outcome in get_args(Outcome)} == set(outcomes)
+    assert ["a/shrunk"] == [name for name, value in outcomes.items() if value]
+
+
+def test_a_worker_tells_one_configuration_at_a_time() -> None:
+    """The one before is gone; the same one again changes nothing."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for digest, former in (("a", ""), ("b", "a"), ("b", "b")):
+        metrics.configured(digest, former)
+
+    told = [s for f in registry.collect() for s in f.samples if s.name.endswith("_info")]
+    assert [("b", 1)] == [(sample.labels["digest"], sample.value) for sample in told]
 
 
 def test_the_usage_of_each_process_is_told_by_its_number() -> None:

@@ -132,9 +132,10 @@ def test_a_variable_overrides_the_file(tmp_path: Path, variable: str) -> None:
 
 
 def test_every_section_of_plain_values_can_be_overridden() -> None:
-    """All but the lists and tables of detectors, policy and sources."""
+    """All but the lists and tables of detectors, feeds, policy and sources."""
     sections = {variable.split("_")[1].lower() for variable in OVERRIDES}
-    plain = {f.name for f in msgspec.structs.fields(Settings)} - {"detectors", "policy", "sources"}
+    tables = {"detectors", "feeds", "policy", "sources"}
+    plain = {f.name for f in msgspec.structs.fields(Settings)} - tables
 
     assert plain == sections
 
