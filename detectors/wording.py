@@ -26,10 +26,14 @@ ORDERS: Final = (3, 5, 8)
 BITS: Final = 17
 """The table has 2 ** BITS weights for each label."""
 
+LONG: Final = 600
+"""With so many different pieces of each size a text weighs no more for having more."""
+
 _BASIS: Final = np.uint32(0x811C9DC5)
 _PRIME: Final = np.uint32(0x01000193)
 _SPREAD: Final = np.uint32(0x9E3779B1)
 _SHIFT: Final = np.uint32(32 - BITS)
+_PLACES: Final = (1 << BITS) - 1
 _NEWLINE: Final = 10
 # No piece may hold letters of two texts.
 _APART: Final = b"\n" * max(ORDERS)
@@ -79,6 +83,24 @@ def pieces(texts: Sequence[str]) -> Pieces:
     return Pieces(tuple(hashes), starts, sizes)
 
 
+def distinct(of: Pieces) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the number of a text and the place of a piece, for every different piece of each text."""
+    ends = np.append(of.starts[1:], len(of.hashes[0]))
+    texts = np.repeat(np.arange(len(of.starts)), ends - of.starts) << BITS
+    held = np.unique(np.concatenate([texts | hashes for hashes in of.hashes]))
+    held = held[held & _PLACES > 0]
+    return held >> BITS, held & _PLACES
+
+
+def shares(counts: Floats) -> Floats:
+    """Return what each piece weighs in a text of so many, the mean over `ORDERS`.
+
+    One in the root of them all, so that a longer text may say more; from `LONG` on their mean counts.
+    """
+    held = np.maximum(counts, 1)
+    return np.asarray(np.sqrt(np.minimum(held, LONG)) / held)
+
+
 class Strongest(msgspec.Struct, frozen=True):
     """A piece of a folded text, in code points, and what it adds to the text's margin."""
 
@@ -98,9 +120,19 @@ class Weights:
         self._bias = bias
 
     def margins(self, of: Pieces) -> Floats:
-        """Return the log-odds of each text, as fitted; 0 is as likely as not among the examples."""
-        margins: Floats = self._bias + self._summed(of) / np.sqrt(np.maximum(of.sizes, 1))
-        return margins
+        """Return the log-odds of each text, as fitted; 0 is as likely as not among the examples.
+
+        What is said again adds nothing, or any word would weigh enough if only it were repeated.
+        """
+        texts, places = distinct(of)
+        count = len(of.starts)
+        summed = np.bincount(texts, self._table[places], minlength=count) * self._scale
+        counts = np.bincount(texts, minlength=count) / len(ORDERS)
+        return np.asarray(self._bias + summed * shares(counts))
+
+    def rough_margins(self, of: Pieces) -> Floats:
+        """Return about the same, sooner: here every repetition counts."""
+        return np.asarray(self._bias + self._summed(of) * shares(of.sizes))
 
     def strongest(self, text: str, most: int) -> tuple[Strongest, ...]:
         """Return the words that weigh most, the heaviest first."""
@@ -158,7 +190,7 @@ class Curve(msgspec.Struct, frozen=True):
     margin: float
     terms: float
     gate: float
-    """A text with at least this margin is looked at whatever terms it holds."""
+    """A text with at least this rough margin is looked at whatever terms it holds."""
     sure: float
     """From this sum of terms on, a score is never less than the sum."""
 
@@ -213,7 +245,7 @@ class Wording:
 
     def chosen(self, texts: FoldedTexts) -> Sequence[int]:
         """Return the positions of texts to look at whatever terms they hold."""
-        margins = self._weights.margins(texts.pieces)
+        margins = self._weights.rough_margins(texts.pieces)
         return [int(at) for at in np.flatnonzero(margins >= self.curve.gate)]
 
     def margins(self, texts: Sequence[str]) -> Sequence[float]:

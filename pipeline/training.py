@@ -27,7 +27,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from detectors.folding import fold
-from detectors.wording import BITS, ORDERS, Curve, Model, pieces
+from detectors.wording import BITS, ORDERS, Curve, Model, distinct, pieces, shares
 from pipeline import registry
 from pipeline.chain import Chain
 from pipeline.settings import Detectors
@@ -118,18 +118,15 @@ def rows_of(examples: Examples, folders: Sequence[Path]) -> Iterator[Row]:
 
 def matrix(texts: Sequence[str]) -> Sparse:
     """Return the pieces of texts as a sparse matrix, each row as `Weights.margins` weighs it."""
-    places, counts, ends = [], [], [0]
+    rows, places = [], []
     for start in range(0, len(texts), 500):
-        cut = pieces(texts[start : start + 500])
-        bounds = [*cut.starts.tolist(), len(cut.hashes[0])]
-        for at, size in enumerate(cut.sizes.tolist()):
-            held = np.concatenate([h[bounds[at] : bounds[at + 1]] for h in cut.hashes])
-            place, count = np.unique(held[held > 0], return_counts=True)
-            places.append(place)
-            counts.append(count / np.sqrt(max(size, 1)))
-            ends.append(ends[-1] + len(place))
+        row, place = distinct(pieces(texts[start : start + 500]))
+        rows.append(row + start)
+        places.append(place)
+    row = np.concatenate(rows)
+    weights = shares(np.bincount(row, minlength=len(texts)) / len(ORDERS))[row]
     shape = (len(texts), 1 << BITS)
-    return csr_matrix((np.concatenate(counts), np.concatenate(places), ends), shape=shape)
+    return csr_matrix((weights, (row, np.concatenate(places))), shape=shape)
 
 
 def folds(rows: Sequence[Row]) -> NDArray[np.int64]:

@@ -48,6 +48,19 @@ def test_an_empty_text_has_nothing_to_weigh() -> None:
     assert -1.0 != margin("a word")
 
 
+def test_what_is_said_again_weighs_no_more() -> None:
+    """Any word would weigh enough if only it were repeated."""
+    assert margin("lorem ipsum " * 3) == margin("lorem ipsum " * 500)
+    assert margin("lorem ipsum " * 3) != margin("lorem ipsum dolor " * 3)
+
+
+def test_a_rough_margin_is_close_for_a_text_that_repeats_nothing() -> None:
+    """It tells which texts to weigh in full."""
+    cut = pieces(["a quiet evening by the river", "win big now!"])
+
+    assert list(RANDOM.margins(cut)) == pytest.approx(list(RANDOM.rough_margins(cut)), abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
