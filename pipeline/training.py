@@ -43,7 +43,7 @@ LEAST_SCORE: Final = 0.4
 """What the detectors report at least."""
 GATE_TERMS: Final = 0.4
 """A text passes the gate when terms of this sum would make it worth reporting; with more it has an anchor."""
-POSITIVE_SHARES: Final = {"gambling": 0.01, "fraud": 0.005}
+POSITIVE_SHARES: Final = {"gambling": 0.01, "fraud": 0.0065}
 """The shares of harmful messages for which scores are probabilities; the lower, the more a text must show."""
 SURE: Final = {"gambling": 0.0, "fraud": 0.7}
 """From which sum on terms are so sure that wording takes nothing away from them."""
