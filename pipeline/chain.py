@@ -1,12 +1,14 @@
 """The chain: every detector on a batch, none of them able to harm another.
 
-A detector that raises, or returns what its contract does not allow, loses its findings for the events it
-failed on. The failure is itself a finding (`detector.failed`), and the policy decides what it means.
+A detector that raises, takes too long, or returns what its contract does not allow, loses its findings for
+the events it failed on. The failure is itself a finding (`detector.failed`), and the policy decides what it
+means. How detectors are called, and for how long, is `pipeline.guard`'s.
 """
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,7 @@ import msgspec
 from detectors.contract import Candidate, Detector, Match
 from detectors.folding import FoldedBatch, fold_batch
 from pipeline.database import PatternDatabase
+from pipeline.guard import DIRECT, Calls, Found, OverrunError
 from schemas import Event, Finding
 
 FAILED: Final = "detector.failed"
@@ -34,6 +37,7 @@ class Chain:
             PatternError: if a detector's expression cannot be used.
         """
         self.detectors = tuple(detectors)
+        self._calls: Calls = DIRECT
         patterns = [(owner, p) for owner, d in enumerate(detectors) for p in d.patterns]
         self._owners = [owner for owner, _ in patterns]
         self._sees_all = [owner for owner, d in enumerate(detectors) if not d.patterns]
@@ -69,6 +73,12 @@ class Chain:
         other.detectors = tuple(detectors)
         return other
 
+    def called_by(self, calls: Calls) -> "Chain":
+        """Return the same chain, its detectors called in another way."""
+        other = copy.copy(self)
+        other._calls = calls  # noqa: SLF001
+        return other
+
     def findings(self, events: Sequence[Event]) -> dict[int, tuple[Finding, ...]]:
         """Return the findings of each event, by its position; events without any are left out."""
         folded = fold_batch(event.text for event in events)
@@ -77,7 +87,7 @@ class Chain:
         for owner, detector in enumerate(self.detectors):
             candidates = shown.get(owner)
             if candidates:
-                for position, finding in _isolated(detector, candidates):
+                for position, finding in _isolated(self._calls, detector, candidates):
                     found.setdefault(position, []).append(finding)
         return {position: tuple(found[position]) for position in sorted(found)}
 
@@ -142,31 +152,42 @@ def _chosen(detector: Detector, folded: FoldedBatch) -> list[int]:
 
 
 def _isolated(
-    detector: Detector, candidates: dict[int, Candidate]
-) -> Iterable[tuple[int, Finding]]:
+    calls: Calls, detector: Detector, candidates: dict[int, Candidate]
+) -> list[tuple[int, Finding]]:
     """Run one detector; where a batch fails, run its events one by one to find the ones that break it."""
+    if not calls.is_asked(detector):
+        return [
+            (p, _failure(detector, "is left alone after repeated failures")) for p in candidates
+        ]
     slow = {position for position, c in candidates.items() if c.incomplete}
-    yield from ((p, _failure(detector, "an expression took too long")) for p in sorted(slow))
+    found = [(p, _failure(detector, "an expression took too long")) for p in sorted(slow)]
     sound = {p: c for p, c in candidates.items() if not c.incomplete or c.matches}
+    failed = set(slow)
     try:
-        yield from _scan(detector, sound)
-    except Exception:  # noqa: BLE001 - isolation: whatever a plugin raises must stay its own
+        found += _scan(detector, sound, lambda: calls.scan(detector, list(sound.values())))
+    except (Exception, SystemExit):  # noqa: BLE001 - isolation: whatever a plugin raises must stay its own
+        ask = calls.alone(detector)
         for position, candidate in sound.items():
             try:
-                yield from _scan(detector, {position: candidate})
-            except Exception as error:  # noqa: BLE001
+                found += _scan(detector, {position: candidate}, partial(ask, candidate))
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 if position not in slow:  # that failure is told already
-                    yield position, _failure(detector, _told(error))
+                    found.append((position, _failure(detector, _told(error))))
+                failed.add(position)
+    calls.done(detector, len(failed), len(candidates))
+    return found
 
 
-def _scan(detector: Detector, candidates: dict[int, Candidate]) -> list[tuple[int, Finding]]:
+def _scan(
+    detector: Detector, candidates: dict[int, Candidate], ask: Callable[[], Found]
+) -> list[tuple[int, Finding]]:
     positions = {id(candidate): position for position, candidate in candidates.items()}
     found = []
-    for candidate, finding in detector.scan(list(candidates.values())):
+    for candidate, finding in ask():
         position = positions.get(id(candidate))
         if position is None:
             raise ContractBreach
-        found.append((position, _checked(detector, candidate, finding)))
+        found.append((position, _checked(detector, candidates[position], finding)))
     return found
 
 
@@ -192,6 +213,8 @@ def _checked(detector: Detector, candidate: Candidate, finding: object) -> Findi
 def _told(error: Exception) -> str:
     if isinstance(error, ContractBreach):
         return "returned what its contract does not allow"
+    if isinstance(error, OverrunError):
+        return "took longer than its budget"
     return f"raised {type(error).__name__}"
 
 

@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from pipeline.feed_lists import FeedWatch
+from pipeline.guard import Guard, Health
 from pipeline.line import Line, with_lists
 from pipeline.metrics import Metrics
 from pipeline.settings import Settings
@@ -24,15 +28,36 @@ class LatestLine:
 
     def __init__(self, settings: Settings, line: Line, watch: FeedWatch | None) -> None:
         """Begin with a line that has the lists of the watch, if there is one."""
-        self.line = line
+        self._guard = Guard(settings.detectors, time.monotonic)
+        self.line = msgspec.structs.replace(line, chain=line.chain.called_by(self._guard))
+        self._health: dict[str, Health] = {}
         self._settings = settings
         self._watch = watch
 
     async def follow(self, metrics: Metrics) -> None:
-        """Take newer lists as they come, for ever; without a watch, return."""
-        while self._watch is not None:
-            self.refresh(self._watch, metrics)
+        """Take newer lists as they come, and say how the detectors fare, for ever."""
+        while True:
+            if self._watch is not None:
+                self.refresh(self._watch, metrics)
+            self.tell(metrics)
             await asyncio.sleep(LOOK_SECONDS)
+
+    def tell(self, metrics: Metrics) -> None:
+        """Say how the detectors fare; log whose breaker opened or closed."""
+        former, self._health = self._health, self._guard.health()
+        metrics.detectors(former, self._health)
+        for name, health in self._health.items():
+            before = former[name].state if name in former else "closed"
+            if health.state == "open" != before:
+                log.error(
+                    "detector %s failed on %d batches in a row and is left alone for %g s; its events are "
+                    "`detector.failed`",
+                    name,
+                    self._settings.detectors.failures_in_a_row,
+                    self._settings.detectors.pause_seconds,
+                )
+            elif health.state == "closed" != before:
+                log.warning("detector %s answers again", name)
 
     def refresh(self, watch: FeedWatch, metrics: Metrics) -> None:
         """Take newer lists, if there are any, and say how all of them fare."""

@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
+from pipeline.guard import Health
 from pipeline.processes import METRICS_FOLDER
 from pipeline.screen import Screening
 from schemas import Event
@@ -101,6 +102,19 @@ class Metrics:
         )
         self.findings = Counter(
             "penjaga_findings", "Findings by detector.", ["detector", "label"], registry=registry
+        )
+        self.overruns = Counter(
+            "penjaga_detector_overruns",
+            "Times a detector took longer than its budget.",
+            ["detector"],
+            registry=registry,
+        )
+        self.breaker_open = Gauge(
+            "penjaga_detector_breaker_open",
+            "Processes that leave a detector alone after repeated failures.",
+            ["detector"],
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self.writes = Counter(
             "penjaga_writes_confirmed", "Writes the broker confirmed.", ["topic"], registry=registry
@@ -220,6 +234,13 @@ class Metrics:
         for verdicts in screening.verdicts.values():
             for verdict in verdicts:
                 self.verdicts.labels(verdict.label, verdict.action).inc()
+
+    def detectors(self, former: Mapping[str, Health], health: Mapping[str, Health]) -> None:
+        """Say how the detectors fare, and what has come about since they fared as before."""
+        for name, now in health.items():
+            before = former[name].overruns if name in former else 0
+            self.overruns.labels(name).inc(now.overruns - before)
+            self.breaker_open.labels(name).set(now.state == "open")
 
     def escalated(self, source: str, screening: Screening, now: datetime) -> None:
         """Observe how long after each event its escalation was confirmed."""

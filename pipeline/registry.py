@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from detectors.contract import Detector, Lists, Pattern, ReadsLists
+from pipeline.isolated import Isolated, NotIsolableError
 from pipeline.settings import Detectors
 from schemas.document import DocumentError
 from schemas.labels import taxonomy
@@ -50,7 +51,7 @@ def load(selection: Detectors, lists: Lists | None = None) -> tuple[Registered, 
         RegistryError: if a named detector is not installed, cannot be loaded, or breaks the contract.
     """
     available = installed()
-    for name in (*selection.only, *selection.without):
+    for name in (*selection.only, *selection.without, *selection.isolated):
         if name not in available:
             raise RegistryError(
                 f"detector `{name}` is not installed; installed are {', '.join(available) or 'none'}"
@@ -65,7 +66,23 @@ def load(selection: Detectors, lists: Lists | None = None) -> tuple[Registered, 
             )
     if len(idle) == len(names):
         raise RegistryError("no detector is in use: check `only` and `without` in [detectors]")
-    return tuple(registered for registered in loaded.values() if registered is not None)
+    return tuple(
+        _isolated(registered, available[name], selection)
+        if name in selection.isolated
+        else registered
+        for name, registered in loaded.items()
+        if registered is not None
+    )
+
+
+def _isolated(registered: Registered, entry: EntryPoint, selection: Detectors) -> Registered:
+    try:
+        detector = Isolated(
+            registered.detector, entry, selection.budget_seconds, selection.isolated_memory_bytes
+        )
+    except NotIsolableError as error:
+        raise RegistryError(f"detector `{entry.name}` ({entry.value}): {error}") from None
+    return Registered(detector, registered.distribution)
 
 
 def with_lists(registered: Sequence[Registered], lists: Lists) -> tuple[Registered, ...]:

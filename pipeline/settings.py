@@ -126,6 +126,16 @@ class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    isolated: tuple[str, ...] = ()
+    """Those that run in a process of their own, with a hard deadline and a limit on memory."""
+    isolated_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 2_147_483_648
+    """The address space of such a process; 0 for no limit."""
+    budget_seconds: Seconds = 1.0
+    """How long a detector may take over a batch, and once more over the events of one that failed."""
+    failures_in_a_row: Count = 5
+    """After so many failed batches a detector is left alone."""
+    pause_seconds: Seconds = 30.0
+    """For how long, before it is tried again."""
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -204,6 +214,7 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
             ("limits", Limits),
             ("web", Web),
             ("escalations", Escalations),
+            ("detectors", Detectors),
         )
         for field in msgspec.structs.fields(type_)
     }

@@ -1,0 +1,110 @@
+"""Isolated: a detector in a process of its own, which may hang, leak or crash and takes nobody along.
+
+Pebble keeps the process: it is ended when it misses the deadline and started anew when it is needed. The
+limit on memory is the system's, for the address space of that process.
+"""
+
+import os
+import resource
+from collections.abc import Iterable, Sequence
+from concurrent.futures import TimeoutError as LateError
+from importlib.metadata import EntryPoint
+from multiprocessing import get_context
+from typing import Any, Final
+
+from pebble import ProcessExpired, ProcessPool
+
+from detectors.contract import Candidate, Detector
+from schemas import Finding
+
+START_SECONDS: Final = 60.0
+"""How long the process may take to load the detector, before its first answer."""
+
+_SHARED: Final = "reads", "may_find", "with_lists"
+"""What the worker itself would have to call on every batch."""
+
+
+class NotIsolableError(ValueError):
+    """A detector that the worker has to call itself."""
+
+
+class Isolated:
+    """A detector as the worker sees it: same name, patterns and findings, another process."""
+
+    def __init__(
+        self, detector: Detector, entry: EntryPoint, seconds: float, memory_bytes: int
+    ) -> None:
+        """Stand for a detector that its process loads anew from its entry point.
+
+        Raises:
+            NotIsolableError: if it chooses texts, bounds its findings or reads lists itself.
+        """
+        shared = [name for name in _SHARED if hasattr(detector, name)]
+        if shared:
+            raise NotIsolableError(f"it cannot be isolated: it has `{'`, `'.join(shared)}`")
+        self.name = detector.name
+        self.version = detector.version
+        self.labels = detector.labels
+        self.patterns = detector.patterns
+        self.reads_links = bool(getattr(detector, "reads_links", False))
+        self._entry = entry.value
+        self._seconds = seconds
+        self._memory_bytes = memory_bytes
+        self._pool: ProcessPool | None = None
+        self._owner = 0
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        """Yield what the process found.
+
+        Raises:
+            TimeoutError: if it took too long; it is ended.
+            RuntimeError: if it died, or what the detector raised came back without its text.
+        """
+        pool = self._started()
+        try:
+            answer = pool.schedule(_scan, args=[list(candidates)], timeout=self._seconds).result()
+        except LateError:
+            raise TimeoutError from None
+        except ProcessExpired:
+            raise RuntimeError from None
+        for position, finding in answer:
+            yield candidates[position], finding
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]  # the library has no types for these
+            self._pool.join()
+            self._pool = None
+
+    def _started(self) -> ProcessPool:
+        # A process that was forked off must not share the pool of the one it came from.
+        if self._pool is None or self._owner != os.getpid():
+            self._owner = os.getpid()
+            self._pool = ProcessPool(
+                max_workers=1,
+                context=get_context("spawn"),
+                initializer=_open,
+                initargs=(self._entry, self._memory_bytes),
+            )
+            # Loading is no answer, so it is not held to the deadline of one.
+            self._pool.schedule(_scan, args=[[]], timeout=START_SECONDS).result()
+        return self._pool
+
+
+_held: dict[str, Any] = {}
+
+
+def _open(entry: str, memory_bytes: int) -> None:
+    """Load the detector, in its own process, under its limit."""
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    _held["detector"] = EntryPoint("detector", entry, "penjaga.detectors").load()()
+
+
+def _scan(candidates: list[Candidate]) -> list[tuple[int, Finding]]:
+    positions = {id(candidate): position for position, candidate in enumerate(candidates)}
+    return [
+        (positions[id(candidate)], finding)
+        for candidate, finding in _held["detector"].scan(candidates)
+    ]

@@ -1,0 +1,109 @@
+"""Detectors that break in every way, each on the text `now break` only: what guards are tested with."""
+
+import ctypes
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from detectors.contract import Candidate, Pattern
+from schemas import Finding
+
+
+class Sound:
+    """Find apples."""
+
+    name = "sound"
+    version = "1"
+    labels = frozenset({"custom.apple"})
+    patterns: Sequence[Pattern] = (Pattern("apple", r"\bapple\b"),)
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        for candidate in candidates:
+            if "now break" in candidate.folded.text:
+                self.fail()
+            yield (
+                candidate,
+                Finding(
+                    detector=self.name,
+                    version=self.version,
+                    label="custom.apple",
+                    score=0.9,
+                    start=0,
+                    end=0,
+                    reason="an apple",
+                ),
+            )
+
+    def fail(self) -> Any:
+        """Find what others break on."""
+
+
+class Hangs(Sound):
+    """Sleep for an hour."""
+
+    name = "hangs"
+
+    def fail(self) -> Any:
+        time.sleep(3600)
+
+
+class Burns(Sound):
+    """Compute for ever, and keep whatever is raised."""
+
+    name = "burns"
+
+    def fail(self) -> Any:
+        while True:
+            try:
+                sum(range(1000))
+            except Exception:  # noqa: BLE001, S112
+                continue
+
+
+class Leaks(Sound):
+    """Take all memory there is."""
+
+    name = "leaks"
+
+    def fail(self) -> Any:
+        held = []
+        while True:
+            held.append(bytearray(64 << 20))
+
+
+class Crashes(Sound):
+    """Take the interpreter down."""
+
+    name = "crashes"
+
+    def fail(self) -> Any:
+        ctypes.string_at(0)
+
+
+class Exits(Sound):
+    """End the process."""
+
+    name = "exits"
+
+    def fail(self) -> Any:
+        sys.exit(3)
+
+
+class Backtracks(Sound):
+    """Be inside one call for ages."""
+
+    name = "backtracks"
+
+    def fail(self) -> Any:
+        re.match(r"(a|aa)+$", "a" * 200 + "b")
+
+
+class Chooses(Sound):
+    """Want to see texts of its own choice, which the worker itself has to ask for."""
+
+    name = "chooses"
+
+    def reads(self, texts: Sequence[Any]) -> Sequence[int]:  # noqa: ARG002
+        return ()

@@ -1,0 +1,82 @@
+"""Isolated detectors: whatever one does to its process, the others' findings stay the same."""
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from pipeline.chain import FAILED, Chain
+from pipeline.guard import Guard
+from pipeline.isolated import Isolated, NotIsolableError
+from pipeline.settings import Detectors
+from tests.pipeline.broken import Backtracks, Burns, Chooses, Crashes, Exits, Hangs, Leaks, Sound
+from tests.pipeline.test_guard import GOOD, WITH_BAD, of
+
+LIMITS = Detectors(budget_seconds=1.0)
+MEMORY = 1 << 31
+
+
+def isolated(detector: Sound) -> Isolated:
+    """Put a detector of `tests.pipeline.broken` into a process of its own."""
+    where = f"tests.pipeline.broken:{type(detector).__name__}"
+    entry = EntryPoint(detector.name, where, "penjaga.detectors")
+    return Isolated(detector, entry, LIMITS.budget_seconds, MEMORY)
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[Isolated]:
+    """One that never fails."""
+    detector = isolated(Sound())
+    yield detector
+    detector.close()
+
+
+def test_an_isolated_detector_finds_the_same(sound: Isolated) -> None:
+    """Which process it runs in makes no difference to a finding."""
+    assert Chain([Sound()]).findings(WITH_BAD) == Chain([sound]).findings(WITH_BAD)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reasons"),
+    [
+        (Hangs, {"took longer than its budget"}),
+        (Burns, {"took longer than its budget"}),
+        (Backtracks, {"took longer than its budget"}),
+        (Leaks, {"raised MemoryError", "took longer than its budget"}),
+        (Crashes, {"raised RuntimeError"}),
+        (Exits, {"raised SystemExit"}),
+    ],
+)
+def test_a_broken_detector_loses_one_event(broken: type[Sound], reasons: set[str]) -> None:
+    """It answers for the rest of the batch, the next batch too, and everybody else for everything."""
+    bad = isolated(broken())
+    try:
+        chain = Chain([bad, Sound()]).called_by(Guard(LIMITS, time.monotonic))
+        alone = Chain([Sound()]).findings(WITH_BAD)
+        found, after = chain.findings(WITH_BAD), chain.findings(GOOD)
+        own = of(found, bad.name)
+
+        assert of(alone, "sound") == of(found, "sound")
+        assert [FAILED] == [label for label, _ in own[4]]
+        assert {reason for _, reason in own[4]} <= reasons
+        assert {("custom.apple", "an apple")} == {
+            one for p in own for one in own[p] if p not in (4, *_late(own))
+        }
+        assert 8 == len(of(after, bad.name))
+        assert {("custom.apple", "an apple")} == {
+            one for answers in of(after, bad.name).values() for one in answers
+        }
+    finally:
+        bad.close()
+
+
+def _late(own: dict[int, list[tuple[str, str]]]) -> set[int]:
+    """Return events for which nothing of the budget was left: the process is started anew within it."""
+    return {p for p, answers in own.items() if answers == [(FAILED, "took longer than its budget")]}
+
+
+def test_what_the_worker_would_have_to_call_cannot_be_isolated() -> None:
+    """Or the detector could still hang the worker."""
+    with pytest.raises(NotIsolableError, match="it has `reads`"):
+        isolated(Chooses())
