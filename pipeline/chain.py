@@ -210,7 +210,7 @@ def _checked(detector: Detector, candidate: Candidate, finding: object) -> Findi
     return sound
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception | SystemExit) -> str:
     if isinstance(error, ContractBreach):
         return "returned what its contract does not allow"
     if isinstance(error, OverrunError):

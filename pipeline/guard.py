@@ -12,6 +12,7 @@ import msgspec
 from detectors.contract import Candidate, Detector
 from pipeline.breaker import Breaker, State
 from pipeline.budget import OverBudgetError, budget
+from pipeline.isolated import Isolated
 from pipeline.settings import Detectors
 from schemas import Finding
 
@@ -96,6 +97,7 @@ class Guard:
 
     def scan(self, detector: Detector, candidates: Sequence[Candidate]) -> Found:
         """Return everything the detector yields within its budget."""
+        self._made_ready(detector)
         return self._within(detector, candidates, self._settings.budget_seconds)
 
     def alone(self, detector: Detector) -> Callable[[Candidate], Found]:
@@ -104,6 +106,8 @@ class Guard:
         ends = self._now() + whole
 
         def ask(candidate: Candidate) -> Found:
+            nonlocal ends
+            ends += self._made_ready(detector)
             left = ends - self._now()
             if left <= 0:
                 raise OverrunError
@@ -133,9 +137,17 @@ class Guard:
     def _breaker(self, detector: Detector) -> Breaker:
         return self._breakers.get(detector.name, Breaker())
 
+    def _made_ready(self, detector: Detector) -> float:
+        """See that an isolated detector's process runs; return the seconds that took, not its own."""
+        before = self._now()
+        if isinstance(detector, Isolated):
+            detector.ready()
+        return self._now() - before
+
     def _within(self, detector: Detector, candidates: Sequence[Candidate], seconds: float) -> Found:
         try:
-            # An isolated detector keeps its own, harder deadline.
+            if isinstance(detector, Isolated):
+                return detector.within(candidates, seconds)
             with budget(seconds):
                 return list(detector.scan(candidates))
         except (OverBudgetError, TimeoutError):

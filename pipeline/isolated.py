@@ -52,32 +52,20 @@ class Isolated:
         self._memory_bytes = memory_bytes
         self._pool: ProcessPool | None = None
         self._owner = 0
+        self._is_ready = False
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
-        """Yield what the process found.
+        """Yield what the process found within the usual time; raises as `within` does."""
+        self.ready()
+        return self.within(candidates, self._seconds)
+
+    def ready(self) -> None:
+        """Start the process unless it runs; loading is no answer, so it is not held to its deadline.
 
         Raises:
-            TimeoutError: if it took too long; it is ended.
-            RuntimeError: if it died, or what the detector raised came back without its text.
+            TimeoutError: if it is not ready in time.
+            RuntimeError: if it died.
         """
-        pool = self._started()
-        try:
-            answer = pool.schedule(_scan, args=[list(candidates)], timeout=self._seconds).result()
-        except LateError:
-            raise TimeoutError from None
-        except ProcessExpired:
-            raise RuntimeError from None
-        for position, finding in answer:
-            yield candidates[position], finding
-
-    def close(self) -> None:
-        """End the process."""
-        if self._pool is not None:
-            self._pool.stop()  # type: ignore[no-untyped-call]  # the library has no types for these
-            self._pool.join()
-            self._pool = None
-
-    def _started(self) -> ProcessPool:
         # A process that was forked off must not share the pool of the one it came from.
         if self._pool is None or self._owner != os.getpid():
             self._owner = os.getpid()
@@ -87,9 +75,47 @@ class Isolated:
                 initializer=_open,
                 initargs=(self._entry, self._memory_bytes),
             )
-            # Loading is no answer, so it is not held to the deadline of one.
-            self._pool.schedule(_scan, args=[[]], timeout=START_SECONDS).result()
-        return self._pool
+            self._is_ready = False
+        if not self._is_ready:
+            self._answer(self._pool, [], START_SECONDS)
+            self._is_ready = True
+
+    def within(
+        self, candidates: Sequence[Candidate], seconds: float
+    ) -> list[tuple[Candidate, Finding]]:
+        """Return what the process found.
+
+        Raises:
+            TimeoutError: if it took longer; it is ended.
+            RuntimeError: if it died.
+            Exception: whatever the detector raised.
+        """
+        if self._pool is None:
+            raise RuntimeError("not ready")
+        answer = self._answer(self._pool, list(candidates), seconds)
+        return [(candidates[position], finding) for position, finding in answer]
+
+    def _answer(
+        self, pool: ProcessPool, candidates: list[Candidate], seconds: float
+    ) -> list[tuple[int, Finding]]:
+        try:
+            answer: list[tuple[int, Finding]] = pool.schedule(
+                _scan, args=[candidates], timeout=seconds
+            ).result()
+        except LateError:
+            self._is_ready = False
+            raise TimeoutError from None
+        except ProcessExpired:
+            self._is_ready = False
+            raise RuntimeError from None
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]  # the library has no types for these
+            self._pool.join()
+            self._pool = None
 
 
 _held: dict[str, Any] = {}

@@ -154,7 +154,7 @@ def test_the_usual_variable_for_brokers_is_honoured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
-        ("PENJAGA_KAFKA_GRUOP", "x", "no such setting; expected one of PENJAGA_ESCALATIONS"),
+        ("PENJAGA_KAFKA_GRUOP", "x", "no such setting; expected one of PENJAGA_DETECTORS"),
         ("PENJAGA_GROUP", "x", "no such setting"),
         ("PENJAGA_WEB_PORT", "eighty", "expected `int`, got `str`"),
         ("PENJAGA_WEB_PORT", "70000", "<= 65535"),
