@@ -95,7 +95,7 @@ class Brands:
         encoded = msgspec.json.encode(content, order="deterministic")
         self.digest = hashlib.sha256(encoded).hexdigest()[:8]
         self.brands = content.brands
-        self._innocent = content.innocent
+        self.innocent = content.innocent
         tables = {"names": self.names, "words": self.words, "official": self.domains}
         for index, brand in enumerate(content.brands):
             for where, declared in _declared(brand):
@@ -124,7 +124,7 @@ class Brands:
         """Say why a name, word or domain cannot be taken; empty if it can."""
         if any(declared in table for table in (self.names, self.words, self.domains)):
             return "is declared twice"
-        if is_name and declared in self._innocent:
+        if is_name and declared in self.innocent:
             return "is in `innocent`: list it in `words`"
         return ""
 
@@ -161,7 +161,7 @@ class Brands:
 
     def mistyped(self, label: str) -> str | None:
         """Return the protected name that `label` misses by one letter or by two swapped ones."""
-        if len(label) < _SHORTEST_TYPO - 1 or label in self.names or label in self._innocent:
+        if len(label) < _SHORTEST_TYPO - 1 or label in self.names or label in self.innocent:
             return None
         near = {name for key in _deletes(label) for name in self._near.get(key, ())}
         return min((name for name in near if _is_one_edit(name, label)), default=None)

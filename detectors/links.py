@@ -5,64 +5,39 @@ People write `hxxp://`, `site[.]com`, `www.site.com` or just `site.com/x`; they 
 with `tldextract`; nothing is ever fetched.
 """
 
-import ipaddress
-import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from itertools import islice
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 import regex
-import tldextract
 
 from detectors.folding import Folded, fold
+from detectors.hosts import Host, address_host, named_host
+from detectors.link_signs import HINT, has_sign
+from detectors.link_spellings import STRICT, Respelled, respelled
 
-_DOT: Final = r"(?:\.|\u3002|\s?[\[({]\s?(?:\.|dot)\s?[\])}]\s?)"
+__all__ = ["HINT", "Link", "find_links", "parse_link"]
+
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
-_ANY_LABEL: Final = r"[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]{0,61}[\p{L}\p{M}\p{N}])?"
-_LAST: Final = r"(?:xn--[a-z0-9-]{1,59}|[a-z]{2,24})"
 _IP: Final = r"\d{1,3}(?:\.\d{1,3}){3}"
-_ADDRESS: Final = regex.compile(_IP)
 _LINK: Final = regex.compile(
     rf"""
-    (?<![a-z0-9@._\-])
-    (?:(?P<scheme>h(?:tt|xx)ps?|ftp)\s?(?:\[:\]|:)\s?/{{1,2}}\s?(?:(?P<user>[^\s/@<>"]{{1,80}})@)?)?
-    (?P<host>
-      (?<=[/@]\s?){_IP}
-      | (?<=[/@]\s?)(?:{_ANY_LABEL}{_DOT}){{1,10}}{_LAST}
-      | {_IP}(?=:\d|/)
-      | (?:{_LABEL}{_DOT}){{1,10}}{_LAST}
+    (?:
+      (?P<scheme>https?|ftp)://(?:(?P<user>[^\s/\\?\#@<>"]{{1,200}}+)@)?
+        (?P<authority>\[[0-9a-f:.]{{2,45}}\]|[\p{{L}}\p{{N}}_][\p{{L}}\p{{M}}\p{{N}}_.-]{{0,252}}+)
+      | (?<![a-z0-9@._\-])(?P<address>{_IP})(?=:\d{{2,5}}(?!\d)|/(?!\d{{1,2}}(?![a-z0-9.])|255\.))
+      | (?<![a-z0-9@._\-\\])(?P<bare>(?:{_LABEL}\.){{1,10}}(?:xn--[a-z0-9-]{{1,59}}|[a-z]{{2,24}}))
+        (?![a-z0-9_]|-[a-z0-9]|[a-z0-9_.+-]{{0,64}}@)
     )
-    (?![a-z0-9_@]|-[a-z0-9])
-    (?::(?P<port>\d{{1,5}}))?
-    (?P<path>[/?\#][^\s<>"\p{{Han}}\u3000-\u303f\uff00-\uffef]*)?
+    (?P<after>
+      (?::(?P<port>\d{{1,5}})(?!\d))?
+      (?P<path>[/\\?\#](?:[^\s<>"|\[\]()\p{{Han}}\p{{Extended_Pictographic}}\u3000-\u303f]
+        |\([^\s<>"|\[\]()]*\)|\[(?!/)[^\s<>"|\[\]()]*\]|[0-9#*])*+)?
+    )
     """,
     regex.VERBOSE,
-)
-HINT: Final = (
-    r"[\p{L}\p{N}_](?:\.|\u3002)(?:\p{L}{2}|xn--|\d)"
-    r"|[\[({]\s?(?:\.|dot)\s?[\])}]"
-    r"|h(?:tt|xx)ps?\s?[\[:]"
-)
-"""An expression that is in every text with a link: in few others a dot stands between letters."""
-_SIGN: Final = regex.compile(r"[.\u3002:\[({]")
-_SPELLED_DOT: Final = regex.compile(r"\u3002|\s?[\[({]\s?(?:\.|dot)\s?[\])}]\s?")
-_PATH_END: Final = regex.compile(r"[.,;:!?'*_~)\]}\u2019\u201d\u2026]+$")
-
-_PLAIN_SUFFIXES: Final = frozenset(
-    "com net org info biz xyz top vip shop online site store club icu cyou sbs cfd app io dev "
-    "cc".split(),
-)
-"""Single-label suffixes that follow a dot in ordinary prose too rarely to matter.
-
-Any other one (`.my`, `.is`, `.how`, `.live`) makes a bare name a link only with a digit or a hyphen
-in it, or with a path: "ok.how are you", "nick.name".
-"""
-_FILE_SUFFIXES: Final = frozenset("md py sh rs pl ps so zip mov cc pm tf ai app".split())
-"""Suffixes that are file extensions first: such a bare two-part name is a link only with a path."""
-
-_EXTRACT: Final = tldextract.TLDExtract(
-    suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
 )
 
 
@@ -71,7 +46,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     `host` is what a browser would open (Unicode, lower case), `looks` what a reader sees: the two
     differ for look-alike letters. `domain` is the registered domain, counting hosting services as
-    registries (`someone.vercel.app`); empty for an IP address.
+    registries (`someone.vercel.app`); empty for an IP address, which `host` gives in plain decimal form
+    whatever base it was written in. `via` is the host of the link in whose query or path this one stands,
+    or empty.
     """
 
     start: int
@@ -86,6 +63,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str
     is_hosted: bool
     is_ip: bool
+    via: str = ""
 
     @property
     def subdomain(self) -> str:
@@ -103,22 +81,57 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return self.domain in _CHAT or self.host in _CHAT_HOSTS
 
 
-_CHAT: Final = frozenset({"wa.me", "t.me", "telegram.me", "wasap.my", "m.me"})
-_CHAT_HOSTS: Final = frozenset({"api.whatsapp.com", "chat.whatsapp.com", "line.me", "lin.ee"})
+_CHAT: Final = frozenset({"wa.me", "wa.link", "t.me", "telegram.me", "wasap.my", "m.me"})
+_CHAT_HOSTS: Final = frozenset(
+    {"api.whatsapp.com", "web.whatsapp.com", "chat.whatsapp.com", "line.me", "lin.ee"}
+)
+
+_PLAIN_SUFFIXES: Final = STRICT | {"net", "org"}
+"""Suffixes that follow a dot in ordinary prose too rarely to matter.
+
+Any other one makes a bare name a link only with a path, or with a digit or a hyphen in it; the ones of
+`_WORDY_SUFFIXES` also after a long name: "ok.how are you", "nick.name", "kasih.info".
+"""
+_WORDY_SUFFIXES: Final = frozenset(
+    "info top vip shop online site store club app dev cc io link live bid fun".split()
+)
+_LONG_NAME: Final = 10
+_FILE_SUFFIXES: Final = frozenset("md py sh rs pl ps so zip mov cc pm tf ai app".split())
+"""Suffixes that are file extensions first: such a bare two-part name is a link only with a path."""
+_PACKAGE_ROOTS: Final = frozenset("com org net edu gov io".split())
+_PRODUCTS: Final = frozenset({"asp.net", "vb.net", "ado.net"})
+_LONGEST_NUMBERING: Final = 2
+_VERSION: Final = regex.compile(r"v?\d+\.\d")
+_VERSION_INSIDE: Final = regex.compile(r"\d\.\d")
+_CUT_AFTER: Final = _PLAIN_SUFFIXES | {"com.my", "com.sg", "co.id", "co.uk"}
+"""Suffixes after which a sentence may go on without a blank (`site.com.Dia`)."""
+_AT_BEFORE: Final = regex.compile(r"[\[({<]\s?(?:at|@|di)\s?[\])}>]\s?\Z")
+_PATH_END: Final = regex.compile(r"[.,;:!?'*_~\u2019\u201d\u2026\\]+$")
+_TARGET: Final = regex.compile(
+    r"(?P<full>(?:https?|ftp)(?::|%(?:25)*3a)(?:/|%(?:25)*2f){2}[^\s&#;]+)"
+    r"|[?&#;](?:url|u|uri|to|go|goto|link|href|redir|redirect|redirect_ur[il]|return|return_?url|next"
+    r"|dest|destination|target|out|continue|rurl|site)=(?://|%2f%2f)?(?P<bare>[a-z0-9-]+\.[^\s&#;]+)"
+)
+_MOST_TARGETS: Final = 5
+_MOST_DECODINGS: Final = 3
 
 
 def find_links(folded: Folded) -> Iterator[Link]:
-    """Find the links of a text, in order."""
+    """Find the links of a text, in order; a link inside another's query or path follows it.
+
+    Raises:
+        TimeoutError: if a hostile text takes longer than a second.
+    """
     text = folded.text
-    sign = _SIGN.search(text)
-    if sign is None:
+    if not has_sign(text):
         return
-    # No link begins before the word that the first sign is in, or is set off from by a blank.
-    start = text.rfind(" ", 0, len(text[: sign.start() + 1].rstrip(" ([{:"))) + 1
-    for match in _LINK.finditer(text, start, timeout=1.0):
-        link = _link(folded, match)
+    plain = respelled(text)
+    for match in _LINK.finditer(plain.text, timeout=1.0):
+        link = _link(folded, plain, match)
         if link is not None:
             yield link
+            if link.path:
+                yield from _targets(folded, plain, match, link)
 
 
 def parse_link(url: str) -> Link | None:
@@ -126,91 +139,128 @@ def parse_link(url: str) -> Link | None:
     return next(find_links(fold(url.strip())), None)
 
 
-def _link(folded: Folded, match: "regex.Match[str]") -> Link | None:
-    looks = _SPELLED_DOT.sub(".", match["host"])
-    path = _trimmed(match["path"] or "")
-    bare = match["scheme"] is None
-    end = match.end() - (len(match["path"] or "") - len(path))
-    start, stop = folded.span(match.start(), end)
-    is_ip = bool(_ADDRESS.fullmatch(looks))
-    if is_ip:
-        if not _is_address(looks):
+def _link(folded: Folded, plain: Respelled, match: "regex.Match[str]") -> Link | None:
+    scheme = match["scheme"]
+    found = _host(folded, plain, match)
+    if found is None:
+        return None
+    host, end = found
+    is_whole = plain.text[end : match.start("after")] in {"", "."}
+    path = _trimmed(match["path"] or "") if is_whole else ""
+    port = (match["port"] or "") if is_whole else ""
+    if path or port:
+        end = match.end("after") - (len(match["path"] or "") - len(path))
+    if match["bare"] is not None:
+        following = plain.text[end : end + 1]
+        if not _is_link_without_scheme(host, path, following) or _AT_BEFORE.search(
+            plain.text[max(0, match.start() - 8) : match.start()]
+        ):
             return None
-        host, domain, suffix, is_hosted = looks, "", "", False
-    else:
-        slice_ = slice(*folded.span(match.start("host"), match.end("host")))
-        host = looks
-        if not folded.original.isascii() or "xn--" in looks:
-            host = _unicode_host(folded.original[slice_])
-            looks = fold(host).text
-        domain, suffix, is_hosted = _registered(host)
-        if not domain or (bare and not _is_link_without_scheme(looks, suffix, path)):
-            return None
+    start, stop = folded.span(*plain.span(match.start(), end))
     return Link(
         start=start,
         end=stop,
-        scheme=(match["scheme"] or "").replace("x", "t"),
+        scheme=scheme or "",
         user=match["user"] or "",
-        host=host,
-        looks=looks,
-        port=match["port"] or "",
+        host=host.name,
+        looks=host.looks,
+        port=port,
         path=path,
-        domain=domain,
-        suffix=suffix,
-        is_hosted=is_hosted,
-        is_ip=is_ip,
+        domain=host.domain,
+        suffix=host.suffix,
+        is_hosted=host.is_hosted,
+        is_ip=host.is_address,
     )
 
 
-def _is_link_without_scheme(looks: str, suffix: str, path: str) -> bool:
-    labels = looks.split(".")
-    if labels[0] == "www" or "." in suffix or suffix.startswith("xn--"):
+def _host(folded: Folded, plain: Respelled, match: "regex.Match[str]") -> tuple[Host, int] | None:
+    """Return the host of a match and where it ends."""
+    group = next(g for g in ("authority", "address", "bare") if match[g] is not None)
+    written, start = match[group], match.start(group)
+    if group != "bare" and (written[0] in "[0123456789"):
+        address = address_host(written)
+        if address is not None or group == "address":
+            return (address, match.end(group)) if address else None
+    labels = written.split(".")
+    if not folded.original.isascii():
+        labels = _original_labels(folded, plain, labels, start)
+    found = named_host(written, labels, _CUT_AFTER if group == "bare" else None)
+    if found is None:
+        return None
+    host, used = found
+    return host, start + used
+
+
+def _original_labels(folded: Folded, plain: Respelled, labels: list[str], start: int) -> list[str]:
+    """Return labels in the letters of the original, where they stand there in one piece."""
+    found = []
+    for label in labels:
+        end = start + len(label)
+        if label and plain.is_verbatim(start, end):
+            label = folded.original[slice(*folded.span(*plain.span(start, end)))]  # noqa: PLW2901
+        found.append(label)
+        start = end + 1
+    return found
+
+
+def _is_link_without_scheme(host: Host, path: str, following: str) -> bool:
+    """Tell whether a name in a text is meant as a link: many words are joined by a dot."""
+    labels = host.looks.split(".")
+    suffix, name = host.suffix, host.looks.removesuffix("." + host.suffix).rpartition(".")[2]
+    if labels[0] == "www" or len(path) > 1:
         return True
-    is_file = suffix in _FILE_SUFFIXES and looks.count(".") == 1
-    if suffix in _PLAIN_SUFFIXES and not is_file:
+    if (
+        (name.isdigit() and len(name) <= _LONGEST_NUMBERING)
+        or _VERSION.match(host.looks)
+        or host.domain in _PRODUCTS
+    ):
+        return False
+    if "." in suffix or suffix.startswith("xn--"):
         return True
-    return len(path) > 1 or (not is_file and any(c.isdigit() or c == "-" for c in looks))
+    is_file = suffix in _FILE_SUFFIXES and len(labels) == 2  # noqa: PLR2004
+    is_package = labels[0] in _PACKAGE_ROOTS and len(labels) > 2  # noqa: PLR2004
+    is_call = following == "("
+    is_version = bool(_VERSION_INSIDE.search(host.looks))
+    if suffix in _PLAIN_SUFFIXES and not (is_file or is_package):
+        return True
+    if is_file or is_package or is_call or is_version:
+        return False
+    is_odd = any(c.isdigit() or c == "-" for c in name)
+    return is_odd or (suffix in _WORDY_SUFFIXES and len(name) >= _LONG_NAME)
 
 
 def _trimmed(path: str) -> str:
-    """Cut the punctuation of the sentence off a path, keeping a closing bracket that was opened."""
+    """Cut the punctuation of the sentence off a path."""
     end = _PATH_END.search(path)
-    if end is None:
-        return path
-    return path if end[0] == ")" and "(" in path else path[: end.start()]
+    return path[: end.start()] if end else path
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
+def _targets(
+    folded: Folded, plain: Respelled, match: "regex.Match[str]", outer: Link
+) -> Iterator[Link]:
+    """Find the links that stand in a link's path or query, in whatever encoding."""
+    path = outer.path
+    if "=" not in path and "//" not in path and "%2f" not in path:
+        return
+    found = _TARGET.finditer(path, overlapped=True, timeout=1.0)
+    for target in islice(found, _MOST_TARGETS):
+        group = "full" if target["full"] is not None else "bare"
+        written = target[group]
+        url = _decoded(written)
+        link = parse_link(url)
+        if link is None or link.start:
+            continue
+        start = match.start("path") + target.start(group)
+        end = start + (link.end if url == written else len(written))
+        start, end = folded.span(*plain.span(start, end))
+        yield msgspec.structs.replace(link, start=start, end=end, via=outer.host)
 
 
-def _unicode_host(written: str) -> str:
-    """Return the host a browser would open, with punycode labels as letters."""
-    host = _SPELLED_DOT.sub(".", unicodedata.normalize("NFKC", written).casefold())
-    return ".".join(_decoded(label) for label in host.split("."))
-
-
-def _decoded(label: str) -> str:
-    label = "".join(c for c in label if unicodedata.category(c) != "Cf")
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:].encode("ascii").decode("punycode")
-    except UnicodeError:
-        return label
-
-
-@lru_cache(maxsize=4096)
-def _registered(host: str) -> tuple[str, str, bool]:
-    """Return registered domain, its suffix, and whether that is a hosting service's."""
-    parts = _EXTRACT.extract_str(host)
-    if parts.suffix and not parts.domain:
-        # The service itself (`blogspot.com`), not one of its customers.
-        parts = _EXTRACT.extract_str(host, include_psl_private_domains=False)
-    if not (parts.suffix and parts.domain):
-        return "", "", False
-    return f"{parts.domain}.{parts.suffix}", parts.suffix, parts.is_private
+def _decoded(written: str) -> str:
+    """Undo percent-encoding, also where it was done twice."""
+    for _ in range(_MOST_DECODINGS):
+        plain = unquote(written)
+        if plain == written:
+            break
+        written = plain
+    return written

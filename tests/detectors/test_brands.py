@@ -133,16 +133,22 @@ def test_ordinary_words_are_silent() -> None:
     joined = [f"{a}{b}.com" for a, b in pairwise(WORDS)]
     hyphened = [f"{a}-{b}.my" for a, b in zip(WORDS, WORDS[7:], strict=False)]
 
+    judged = {host: found(f"http://{host}/") for host in hosts + joined + hyphened}
+    borrowed = [host for host, seen in judged.items() if any(brand for _, brand in seen)]
+    reviewed = [host for host, seen in judged.items() if any(s >= REVIEW for s, _ in seen)]
+
     assert len(WORDS) > 700
-    assert [] == [host for host in hosts + joined + hyphened if found(f"http://{host}/")]
+    assert [] == borrowed
+    # What only looks strange to the model of hosts is another matter, and rarely worth a look.
+    assert len(reviewed) <= 0.01 * len(judged)
 
 
 @pytest.mark.parametrize("word", ["apple", "boost", "dana", "grab", "hasil", "steam", "telegram"])
 def test_an_everyday_name_counts_only_beside_a_service_word(word: str) -> None:
     """`apple-tree` is a farm; `apple-verify` is not."""
     assert word in SHIPPED.words
-    assert [] == found(f"http://{word}-garden.com/")
-    assert [] != found(f"http://{word}-verify.com/")
+    assert {""} >= {brand for _, brand in found(f"http://{word}-garden.com/")}
+    assert {""} < {brand for _, brand in found(f"http://{word}-verify.com/")} | {""}
 
 
 @pytest.mark.parametrize("label", ["opensearch", "openairfest", "republicbank", "gamerevolution"])

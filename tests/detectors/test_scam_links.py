@@ -8,6 +8,7 @@ import pytest
 from detectors.brands import Brands
 from detectors.contract import Candidate
 from detectors.folding import fold
+from detectors.host_scorer import HostScorer, packed
 from detectors.scam_links import ScamLinks
 from schemas import Actor, Audience, Event, Finding
 from schemas.document import Document, DocumentError
@@ -16,7 +17,9 @@ REVIEW = 0.6
 DETECTOR = ScamLinks()
 
 
-def findings(text: str, links: tuple[str, ...] = ()) -> list[Finding]:
+def findings(
+    text: str, links: tuple[str, ...] = (), detector: ScamLinks = DETECTOR
+) -> list[Finding]:
     """Return what the detector finds in one event."""
     event = Event(
         id="e1",
@@ -28,7 +31,7 @@ def findings(text: str, links: tuple[str, ...] = ()) -> list[Finding]:
         audience=Audience(kind="dm"),
         links=links,
     )
-    return [found for _, found in DETECTOR.scan([Candidate(event, fold(text))])]
+    return [found for _, found in detector.scan([Candidate(event, fold(text))])]
 
 
 def terms(text: str) -> set[str]:
@@ -60,9 +63,55 @@ def test_names_how_a_link_imitates(text: str, term: str, label: str) -> None:
     assert (term in terms(text), [f.label for f in found]) == (True, [label])
 
 
-def test_short_names_have_no_typos() -> None:
-    """One letter off a six-letter name is an innocent word too often."""
-    assert findings("http://lazadda.com/") == []
+def test_short_names_have_few_typos() -> None:
+    """One letter off a six-letter name is an innocent word too often, unless it is only doubled."""
+    assert findings("http://lazuda.com/") == []
+    assert "link.mistyped_name" in terms("http://lazadda.com/")
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("http://rnaybank.top/", "link.swapped_letters"),
+        ("http://maybank24.com/", "link.name_with_digits"),
+        ("http://wwwmaybank2u.com/", "link.name_behind_www"),
+        ("http://wikipedai.org/login", "link.mistyped_site"),
+        ("http://mabyank.top/", "link.mistyped_name"),
+        ("http://8.8.4.4/maybank/login", "link.name_in_path"),
+        ("http://0x08080404/login", "link.odd_address"),
+        ("http://134743044/login", "link.odd_address"),
+        ("http://x1.top/resit.pdf.exe", "link.double_extension"),
+        ("http://bantuan.top/pasang.exe", "link.program_file"),
+        ("http://bantuan.top/gambar.zip", "link.archive_file"),
+        ("http://bantuan.top/aplikasi.xapk", "link.app_file"),
+        ("https://example.com/r?u=http://bantuan-a-b-c-d.top/login", "link.redirected"),
+        ("http://bantuan.pages.dev/login", "link.free_hosting"),
+        ("http://bantuan.weebly.com/", "link.free_hosting"),
+        ("http://login.duckdns.org/", "link.dynamic_name"),
+        ("http://a-b-c-d-login.top/", "link.many_hyphens"),
+        ("http://a.b.c.login.top/", "link.many_subdomains"),
+        ("http://x7k2q9m4z1.top/login", "link.random_label"),
+        ("http://xn--bntuan-6fg.top/login", "link.foreign_script"),
+        ("http://dompet-klaim.top/", "link.service_word"),
+    ],
+)
+def test_names_what_is_odd_about_a_link(text: str, term: str) -> None:
+    """Each oddity has evidence of its own."""
+    assert term in terms(text)
+
+
+def test_a_link_inside_another_is_judged_too() -> None:
+    """An official host that passes its visitors on does not vouch for where they go."""
+    (found,) = findings("https://www.google.com/url?q=http%3A%2F%2Fmaybank2u-secure.top%2Flogin")
+
+    assert found.attributes == {"imitates": "Maybank"}
+    assert found.start > len("https://www.google.com/url?q=") - 1
+
+
+def test_an_address_is_odd_only_where_people_cannot_read_it() -> None:
+    """Full-width digits and brackets hide nothing; hexadecimal does."""
+    assert "link.odd_address" not in terms("http://８.８.４.４/login")
+    assert "link.odd_address" not in terms("http://8.8.4.4/login")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +163,7 @@ def test_links_beside_the_text_are_judged_without_a_place() -> None:
     """A link the platform extracted is judged; it has no span in the text."""
     (found,) = findings("tekan sini", links=("http://maybank2u.com.my.x1.top/",))
 
-    assert (found.start, found.end, found.score) == (0, 0, 0.8)
+    assert (found.start, found.end, found.score) == (0, 0, 0.95)
 
 
 def test_score_is_the_sum_of_its_evidence_and_quotes_nothing() -> None:
@@ -124,6 +173,55 @@ def test_score_is_the_sum_of_its_evidence_and_quotes_nothing() -> None:
     assert found.score == round(min(1.0, sum(e.weight for e in found.evidence)), 4)
     assert "maybank" not in found.reason
     assert found.attributes == {"imitates": "Maybank"}
+
+
+def test_the_model_points_at_what_it_knows() -> None:
+    """Its strongest runs of letters are evidence with a place in the text, the rest is one more term."""
+    text = "cuba http://www.ledger-walletconnect.com/ ya"
+    (found,) = findings(text)
+    parts = [e for e in found.evidence if e.term == "link.learned_part"]
+    rest = [e for e in found.evidence if e.term == "link.learned_rest"]
+
+    assert "wallet" in [text[part.start : part.end] for part in parts]
+    assert [(found.start, found.end)] == [(e.start, e.end) for e in rest]
+    assert found.score == round(min(1.0, sum(e.weight for e in found.evidence)), 4)
+    assert "listed traps" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("url", "is_judged"),
+    [
+        ("http://kedaibunga.com/", True),
+        ("http://en.wikipedia.org/", False),
+        ("http://kedaibunga.edu.my/", False),
+        ("http://kedaibunga.blogspot.com/", False),
+        ("http://kedaibunga.pages.dev/", False),
+        ("http://8.8.4.4/", False),
+        ("http://bit.ly/x", False),
+    ],
+)
+def test_the_model_is_not_asked_about_some_links(url: str, is_judged: bool) -> None:  # noqa: FBT001
+    """Well-known sites, restricted suffixes, hosted pages and shorteners are not judged by their names."""
+    detector = ScamLinks(scorer=HostScorer(packed(16, 5.0, 0.1, bytes(2**16))))
+    learned = {e.term for found in findings(url, detector=detector) for e in found.evidence}
+
+    assert is_judged == ("link.learned_rest" in learned)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://kedaibunga.shop/",
+        "http://rumahmakan.site/",
+        "http://smkdamansara.info/",
+        "http://klinikdesa.my/",
+        "http://tokobuku.co.id/",
+        "http://kopisedap.xyz/menu",
+    ],
+)
+def test_new_and_local_names_are_no_finding(text: str) -> None:
+    """An ordinary name does not become suspicious by the suffix it could afford."""
+    assert findings(text) == []
 
 
 @pytest.mark.parametrize(
