@@ -109,8 +109,9 @@ async def test_a_file_that_cannot_be_used_is_told_once_and_the_open_one_stays(
     feeds = {"a": file_feed(tmp_path / "a.txt", "example.com\n")}
     await synced(feeds, store)
     watch = FeedWatch(feeds, store)
-    whole = (store / "feeds.index").read_bytes()
-    (store / "feeds.index").write_bytes(whole[:-1])
+    # Another file in its place, as a broken copy would leave it: the open one is mapped, and keeps its bytes.
+    (store / "broken").write_bytes((store / "feeds.index").read_bytes()[:-1])
+    (store / "broken").replace(store / "feeds.index")
     taken = [watch.refresh() for _ in range(3)]
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     held = watch.lists.find("example.com", "example.com", "")
