@@ -13,6 +13,7 @@ import msgspec
 import regex
 
 from detectors.folding import Folded, fold
+from detectors.known_sites import KNOWN_SITES
 from detectors.links import Link, find_links
 from detectors.phones import dialled, find_numbers
 
@@ -110,6 +111,26 @@ def find_contacts(folded: Folded, links: Sequence[Link] | None = None) -> list[C
                 Contact(_named(folded.text[max(0, start - 40) : start]), value, first, last)
             )
     return sorted(found, key=lambda contact: (contact.start, contact.end))
+
+
+MOST_WAYS: Final = 5
+
+
+def ways(folded: Folded) -> dict[str, str]:
+    """Return where a text leads, as attributes of a finding: `ways`, separated by blanks; none if nowhere.
+
+    Registered domains, but for those so well known that they say nothing, and contacts as `kind:value`. By
+    these, messages of many senders that push one thing are told to belong together.
+    """
+    links = list(find_links(folded))
+    domains = [
+        link.domain
+        for link in links
+        if link.domain and not link.is_chat and link.domain not in KNOWN_SITES
+    ]
+    contacts = [f"{c.kind}:{c.value}" for c in find_contacts(folded, links)]
+    found = list(dict.fromkeys((*domains, *contacts)))[:MOST_WAYS]
+    return {"ways": " ".join(found)} if found else {}
 
 
 def _is_free(start: int, end: int, taken: Sequence[tuple[int, int]]) -> bool:

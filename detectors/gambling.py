@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import regex
 
+from detectors.contacts import ways
 from detectors.contract import Candidate, Match, Pattern
 from detectors.folding import FoldedBatch, fold
 from detectors.lexicon import Lexicon, reach, span
@@ -271,7 +272,7 @@ class GamblingPromotion:
             end=end,
             reason=reason + (", against signs of a mere mention" if against else ""),
             evidence=evidence,
-            attributes={"product": product} if product else {},
+            attributes={**({"product": product} if product else {}), **ways(candidate.folded)},
         )
 
     def _product(self, candidate: Candidate) -> str | None:

@@ -118,7 +118,10 @@ class ScamLinks:
             end=link.end,
             reason="a link that " + ", ".join(reasons),
             evidence=evidence,
-            attributes={"imitates": brand.name} if brand else {},
+            attributes={
+                **({"imitates": brand.name} if brand else {}),
+                **({"ways": link.domain} if link.domain else {}),
+            },
         )
 
     def _tell(self, link: Link, written: str) -> "_Told":

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from detectors.contacts import ways
 from detectors.contract import Candidate, Pattern
 from detectors.folding import FoldedBatch
 from detectors.lexicon import Lexicon, reach, span
@@ -96,7 +97,7 @@ class ScamTexts:
             score, evidence = self._wording.join(candidate.folded, margin, terms)
             if score >= FLOOR:
                 label = label or self._kinds.of(candidate.folded.text)
-                yield candidate, self._finding(label, evidence, score)
+                yield candidate, self._finding(label, evidence, score, candidate)
 
     def _best(self, candidate: Candidate) -> tuple[str, tuple[Evidence, ...]]:
         """Return the kind that the terms tell most of, empty if they tell of none, and its evidence."""
@@ -113,7 +114,9 @@ class ScamTexts:
         label = max(anchored, key=lambda kind: _sum(anchored[kind]))
         return label, (*anchored[label], *shared)
 
-    def _finding(self, label: str, evidence: tuple[Evidence, ...], score: float) -> Finding:
+    def _finding(
+        self, label: str, evidence: tuple[Evidence, ...], score: float, candidate: Candidate
+    ) -> Finding:
         start, end = span(evidence)
         return Finding(
             detector=self.name,
@@ -124,6 +127,7 @@ class ScamTexts:
             end=end,
             reason=f"reads like {_KINDS[label]}: {self._groups(evidence)}",
             evidence=evidence,
+            attributes=ways(candidate.folded),
         )
 
     def _groups(self, evidence: Sequence[Evidence]) -> str:

@@ -156,6 +156,11 @@ def worker(config: Path | None, verbose: bool, processes: int, with_parent: bool
 )
 @click.option("--text-column", help="Read CSV with a header and take the text from this column.")
 @click.option("--source", help="Read the file as records of this source, through its mapping.")
+@click.option(
+    "--subjects",
+    is_flag=True,
+    help="Remember conversations, senders, targets, spaces and links too; holds the file in memory.",
+)
 @config_option
 def scan(
     file: BinaryIO,
@@ -163,6 +168,7 @@ def scan(
     flagged: bool,
     text_column: str | None,
     source: str | None,
+    subjects: bool,
     config: Path | None,
 ) -> None:
     """Run the line over a file, offline: JSON lines, or CSV with --text-column.
@@ -172,6 +178,8 @@ def scan(
     Output, one line per input line, in order:
       {"event_id", "action", "scores": {label: 0..1}, "findings": [...]}
       {"rejected": reason, "line": n}
+    With --subjects, after the event that made a subject cross a level, events taken in order of their time:
+      {"subject", "behaviour", "level", "action", "scores": {label: 0..1}, "evidence": [event ids]}
 
     Exit status 1 if any line was rejected; standard error then says how many, and what was expected of
     the first.
@@ -197,12 +205,20 @@ def scan(
     try:
         with _progress(file) as advance:
             write = _table_writer() if style == "table" else _jsonl_writer()
-            for item in scanning.scan(inputs, built, mapping):
+            scanned: Iterable[scanning.Scanned] = scanning.scan(inputs, built, mapping)
+            told: dict[int, list[dict[str, Any]]] = {}
+            if subjects:
+                whole = list(scanned)
+                told = scanning.subjects(whole, built.watch, settings.signals.floor)
+                scanned = whole
+            for item in scanned:
                 if isinstance(item.event, Rejected):
                     count += 1
                     first = first or _refusal(item.number, item.event)
                 if not flagged or item.action != "none" or isinstance(item.event, Rejected):
                     write(item)
+                for verdict in told.get(item.number, ()):
+                    write(verdict)
                 advance()
     except scanning.MissingColumnError as error:
         raise click.UsageError(str(error)) from None
@@ -216,19 +232,34 @@ def _refusal(number: int, rejected: Rejected) -> str:
     return f"line {number}: {rejected.reason.value}: {rejected.detail}"
 
 
-def _jsonl_writer() -> Callable[[scanning.Scanned], None]:
+_Line = scanning.Scanned | dict[str, Any]
+"""What became of a line, or of a subject after it."""
+
+
+def _jsonl_writer() -> Callable[[_Line], None]:
     write = sys.stdout.buffer.write
 
-    def row(item: scanning.Scanned) -> None:
-        write(orjson.dumps(item.output, option=orjson.OPT_APPEND_NEWLINE))
+    def row(item: _Line) -> None:
+        output = item if isinstance(item, dict) else item.output
+        write(orjson.dumps(output, option=orjson.OPT_APPEND_NEWLINE))
 
     return row
 
 
-def _table_writer() -> Callable[[scanning.Scanned], None]:
+def _table_writer() -> Callable[[_Line], None]:
     console = Console(soft_wrap=True)
 
-    def row(item: scanning.Scanned) -> None:
+    def row(item: _Line) -> None:
+        if isinstance(item, dict):
+            ((label, score),) = item["scores"].items()
+            console.print(
+                Text.assemble(
+                    (f"{item['action']:<8} ", STYLES[item["action"]]),
+                    (f"{label} {score:.2f}  ", "dim"),
+                    f"{item['behaviour']} in {item['subject']}, by {len(item['evidence'])} events",
+                )
+            )
+            return
         if isinstance(item.event, Rejected):
             console.print(Text(_refusal(item.number, item.event), "magenta"))
             return

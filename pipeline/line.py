@@ -9,6 +9,7 @@ import msgspec
 from detectors.contract import Lists
 from pipeline import registry
 from pipeline.chain import Chain
+from pipeline.correlate import Watch
 from pipeline.policy import Policy
 from pipeline.screen import Screening, screen
 from pipeline.settings import Settings
@@ -23,6 +24,7 @@ class Line(msgspec.Struct, frozen=True):
     mappings: dict[str, SourceMapping]
     chain: Chain
     policy: Policy
+    watch: Watch
     configuration: str
     registered: tuple[registry.Registered, ...]
 
@@ -89,7 +91,8 @@ def _line(
         excerpt_characters=settings.escalations.excerpt_characters,
         configuration=configuration,
     )
-    return Line(mappings, chain, policy, configuration, registered)
+    watch = Watch(settings.behaviours, taxonomy(), configuration)
+    return Line(mappings, chain, policy, watch, configuration, registered)
 
 
 def _configuration(settings: Settings, chain: Chain) -> str:
@@ -101,6 +104,8 @@ def _configuration(settings: Settings, chain: Chain) -> str:
         settings.escalations,
         settings.limits,
         settings.sources,
+        settings.signals,
+        settings.behaviours,
     )
     content = msgspec.json.encode(parts, order="deterministic")
     return hashlib.sha256(content).hexdigest()[:16]

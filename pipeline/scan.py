@@ -2,19 +2,23 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
 import msgspec
 import orjson
 
+from pipeline.correlate import Watch, correlate
 from pipeline.line import Line
+from pipeline.memory import Memory
 from pipeline.policy import scores, strongest
 from pipeline.screen import Screening, screen
-from schemas import Action, Event, Finding, Reason, Rejected
+from pipeline.signals import signals
+from schemas import Action, Event, Finding, Reason, Rejected, Verdict
 from schemas.record import Parsed, parsed
 from schemas.source import Limits, SourceMapping
+from schemas.subject_verdict import SubjectVerdict
 
 BATCH_LINES: Final = 500
 _FILL_BYTES: Final = 4096
@@ -39,6 +43,7 @@ class Scanned(msgspec.Struct, frozen=True):
     action: Action
     findings: tuple[Finding, ...]
     output: dict[str, Any]
+    verdicts: tuple[Verdict, ...] = ()
 
 
 def scan(inputs: Iterable[Input], line: Line, mapping: SourceMapping) -> Iterator[Scanned]:
@@ -61,7 +66,8 @@ def _scanned(number: int, event: Event | Rejected, screening: Screening, positio
         rejected = {"rejected": event.reason.value, "line": number}
         return Scanned(number, event, "none", (), rejected)
     findings = screening.findings.get(position, ())
-    action = strongest(screening.verdicts.get(position, ()))
+    verdicts = screening.verdicts.get(position, ())
+    action = strongest(verdicts)
     output = {
         "event_id": event.id,
         "action": action,
@@ -78,7 +84,33 @@ def _scanned(number: int, event: Event | Rejected, screening: Screening, positio
             for f in findings
         ],
     }
-    return Scanned(number, event, action, findings, output)
+    return Scanned(number, event, action, findings, output, verdicts)
+
+
+def subjects(
+    scanned: Sequence[Scanned], watch: Watch, floor: float
+) -> dict[int, list[dict[str, Any]]]:
+    """Correlate what was scanned, in order of the events' time; return subject lines by line number."""
+    memories: dict[str, Memory] = {}
+    told: dict[int, list[dict[str, Any]]] = {}
+    dated = [(item.event, item) for item in scanned if isinstance(item.event, Event)]
+    for event, item in sorted(dated, key=lambda d: (d[0].occurred_at, d[1].number)):
+        for signal in signals(event, item.findings, item.verdicts, floor):
+            before = memories.get(signal.subject, Memory())
+            memories[signal.subject], crossed = correlate(before, signal, watch)
+            told.setdefault(item.number, []).extend(_subject(verdict) for verdict in crossed)
+    return told
+
+
+def _subject(verdict: SubjectVerdict) -> dict[str, Any]:
+    return {
+        "subject": verdict.subject,
+        "behaviour": verdict.behaviour,
+        "level": verdict.level,
+        "action": verdict.action,
+        "scores": {verdict.label: verdict.score},
+        "evidence": verdict.evidence,
+    }
 
 
 def json_lines(stream: BinaryIO, limits: Limits, *, fill: bool) -> Iterator[Input]:

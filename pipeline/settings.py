@@ -14,6 +14,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 import regex
 
+from pipeline.behaviours import Behaviour
+from pipeline.behaviours import shipped as shipped_behaviours
 from pipeline.feed import Feed, FeedName
 from pipeline.feed import check as check_feeds
 from pipeline.policy import Rule
@@ -39,6 +41,7 @@ _SERVICE_LINK: Final = regex.compile(r"_SERVICE_(?:HOST|PORT)|_PORT(?:_\d+_(?:TC
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 TopicName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+BehaviourName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -144,6 +147,13 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     fields: dict[str, str | FieldSource] = {}
 
 
+class Signals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is told to the memory of subjects."""
+
+    floor: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.1
+    """Findings with a lower score tell it nothing."""
+
+
 def _default_policy() -> dict[str, Rule]:
     return {
         "canary.seen": Rule(review=0.5),
@@ -165,6 +175,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     detectors: Detectors = Detectors()
     feeds: dict[FeedName, Feed] = {}
     policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
+    signals: Signals = Signals()
+    behaviours: dict[BehaviourName, Behaviour] = msgspec.field(default_factory=shipped_behaviours)
     sources: dict[str, Source] = msgspec.field(
         default_factory=lambda: {"platform.events": Source()}
     )
@@ -193,9 +205,14 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         except DocumentError as error:
             # The file alone was sound, so the environment is to blame.
             raise SettingsError(f"{', '.join(variables)}: {error.problem}") from None
-        settings = msgspec.structs.replace(settings, policy=_default_policy() | settings.policy)
+        settings = msgspec.structs.replace(
+            settings,
+            policy=_default_policy() | settings.policy,
+            behaviours=shipped_behaviours() | settings.behaviours,
+        )
         _check_kafka(document, settings.kafka)
         _check_policy(document, settings)
+        _check_behaviours(document, settings)
         _check_sources(document, settings)
         check_feeds(document, settings.feeds)
     except DocumentError as error:
@@ -215,6 +232,7 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
             ("web", Web),
             ("escalations", Escalations),
             ("detectors", Detectors),
+            ("signals", Signals),
         )
         for field in msgspec.structs.fields(type_)
     }
@@ -300,6 +318,18 @@ def _check_policy(document: Document, settings: Settings) -> None:
             raise document.error(
                 ("policy", label), f"`{label}`: expected shadow <= review <= escalate"
             )
+
+
+def _check_behaviours(document: Document, settings: Settings) -> None:
+    labels = taxonomy()
+    families = {label.split(".")[0] for label in (*labels.ids, *labels.families)}
+    for name, row in settings.behaviours.items():
+        for label in (*row.labels, *((row.label,) if row.label else ())):
+            family, _, rest = label.partition(".")
+            if not (label in labels or (rest == "*" and family in families)):
+                raise document.error(("behaviours", name), f"`{name}`: unknown label `{label}`")
+        if row.review > row.escalate:
+            raise document.error(("behaviours", name), f"`{name}`: expected review <= escalate")
 
 
 def _check_sources(document: Document, settings: Settings) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -371,3 +372,84 @@ def test_a_column_and_a_source_exclude_each_other(cache: Path) -> None:
 
     assert 2 == done.returncode
     assert b"give one" in done.stderr
+
+
+CONVERSATION = (
+    ("x", "hi! nice clip. how old are you?"),
+    ("y", "thanks, had fun making it"),
+    ("x", "cool which school do you go to"),
+    ("x", "do your parents check your phone?"),
+    ("x", "lets move to telegram, it is more private"),
+    ("y", "see you at practice"),
+    ("x", "dont tell your mum about this ok, our secret"),
+)
+
+
+def remembered(cache: Path, *arguments: str, stdin: bytes) -> bytes:
+    """Scan with the detector of grooming; return the output."""
+    config = cache / "grooming.toml"
+    config.write_text('[detectors]\nonly = ["grooming_cues"]\n', encoding="utf-8")
+    return penjaga(cache, *arguments, "--config", str(config), stdin=stdin).stdout
+
+
+def conversation() -> list[bytes]:
+    """Return a conversation, and ordinary talk elsewhere, each event a minute after the last."""
+    return [
+        orjson.dumps(
+            {
+                "id": f"e{n}",
+                "platform": "chat",
+                "kind": "message",
+                "occurred_at": f"2026-03-01T08:{n:02}:00Z",
+                "text": text,
+                "actor": {"id": actor},
+                "audience": {"kind": "dm", "recipient_ids": ["y" if actor == "x" else "x"]},
+                "conversation": {"id": "c" if actor == "x" or n else "other"},
+            }
+        )
+        for n, (actor, text) in enumerate(CONVERSATION)
+    ]
+
+
+def test_subjects_follow_the_event_that_made_them_cross(cache: Path) -> None:
+    """Lines of the events stay as they are without the option; evidence names events, and no text."""
+    stdin = b"\n".join(conversation())
+    plain = remembered(cache, stdin=stdin).splitlines()
+    with_subjects = remembered(cache, "--subjects", stdin=stdin).splitlines()
+    told = [orjson.loads(line) for line in with_subjects if b'"subject"' in line]
+    before = with_subjects[with_subjects.index(orjson.dumps(told[0])) - 1]
+
+    assert plain == [line for line in with_subjects if b'"subject"' not in line]
+    assert ["review", "escalate"] == [line["level"] for line in told]
+    assert {"conversation:chat:c"} == {line["subject"] for line in told}
+    assert orjson.loads(before)["event_id"] == told[0]["evidence"][-1]
+    assert {
+        "subject",
+        "behaviour",
+        "level",
+        "action",
+        "scores",
+        "evidence",
+    } == told[0].keys()
+    assert ["e0", "e2", "e3", "e4", "e6"] == told[-1]["evidence"]
+
+
+def test_subjects_are_remembered_in_order_of_time(cache: Path) -> None:
+    """However the lines are mixed, the same levels are crossed by the same events."""
+    events = conversation()
+    ordered = remembered(cache, "--subjects", stdin=b"\n".join(events)).splitlines()
+    mixed = remembered(cache, "--subjects", stdin=b"\n".join(reversed(events))).splitlines()
+
+    def told(lines: list[bytes]) -> set[bytes]:
+        return {line for line in lines if b'"subject"' in line}
+
+    assert 2 == len(told(ordered))
+    assert told(ordered) == told(mixed)
+
+
+def test_subjects_are_told_to_eyes_too(cache: Path) -> None:
+    """A table names the behaviour and the subject."""
+    stdin = b"\n".join(conversation())
+    table = remembered(cache, "--subjects", "--format", "table", stdin=stdin).decode()
+
+    assert "grooming_conversation in conversation:chat:c, by 5 events" in table

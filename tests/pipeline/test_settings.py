@@ -1,5 +1,6 @@
 """Settings: every mistake is named with its line or its variable."""
 
+import re
 import ssl
 from pathlib import Path
 
@@ -113,6 +114,8 @@ OVERRIDES: dict[str, tuple[str, str, object]] = {
     "PENJAGA_WEB_HOST": ("web.host", "0.0.0.0", "0.0.0.0"),  # noqa: S104 - a value, nothing listens
     "PENJAGA_WEB_PORT": ("web.port", "8080", 8080),
     "PENJAGA_ESCALATIONS_EXCERPT_CHARACTERS": ("escalations.excerpt_characters", "0", 0),
+    "PENJAGA_DETECTORS_BUDGET_SECONDS": ("detectors.budget_seconds", "0.5", 0.5),
+    "PENJAGA_SIGNALS_FLOOR": ("signals.floor", "0.2", 0.2),
 }
 
 
@@ -132,9 +135,9 @@ def test_a_variable_overrides_the_file(tmp_path: Path, variable: str) -> None:
 
 
 def test_every_section_of_plain_values_can_be_overridden() -> None:
-    """All but the lists and tables of detectors, feeds, policy and sources."""
+    """All but the tables of behaviours, feeds, policy and sources."""
     sections = {variable.split("_")[1].lower() for variable in OVERRIDES}
-    tables = {"detectors", "feeds", "policy", "sources"}
+    tables = {"behaviours", "feeds", "policy", "sources"}
     plain = {f.name for f in msgspec.structs.fields(Settings)} - tables
 
     assert plain == sections
@@ -255,3 +258,29 @@ def test_a_connection_that_cannot_be_made_is_refused_early(
     """`config check` sees what a worker would only trip over."""
     with pytest.raises(SettingsError, match=expected):
         load(None, environment)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ('labels = ["csea.nothing"]', "unknown label `csea.nothing`"),
+        ('labels = ["csea.*"]\nreview = 0.9\nescalate = 0.5', "expected review <= escalate"),
+        ('labels = ["csea.*"]\nleast = 0', "expected `int` >= 1"),
+        ('labels = ["csea.*"]\nwieght = 0.5', "wieght"),
+    ],
+)
+def test_a_behaviour_that_cannot_be_is_refused(tmp_path: Path, row: str, problem: str) -> None:
+    """With the file, and what is wrong."""
+    head = '[behaviours.mine]\nsubject = "actor"\ncounts = "events"\n'
+
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        load(written(tmp_path, head + row + "\n"), {})
+
+
+def test_a_behaviour_of_ones_own_joins_the_built_in_ones(tmp_path: Path) -> None:
+    """A row with a known name replaces that one."""
+    row = '[behaviours.{}]\nsubject = "actor"\ncounts = "events"\nlabels = ["fraud.*"]\n'
+    settings = load(written(tmp_path, row.format("mine") + row.format("pile_on")), {})
+
+    assert load(None, {}).behaviours.keys() | {"mine"} == settings.behaviours.keys()
+    assert "actor" == settings.behaviours["pile_on"].subject

@@ -1,0 +1,71 @@
+"""Signals: findings, also those far below review, told to every subject they concern. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipeline.policy import scores
+from schemas import Action, Event, Finding, Verdict
+from schemas.signal import Signal, SubjectKind, signal_id, subject
+
+CUES = "processes"
+"""The attribute of a finding that names what of its label was seen, separated by commas."""
+WAYS = "ways"
+"""The attribute that names where a finding's text leads: domains, handles, numbers; separated by blanks."""
+
+
+def signals(
+    event: Event, findings: Sequence[Finding], verdicts: Sequence[Verdict], floor: float
+) -> tuple[Signal, ...]:
+    """Return what an event's findings from `floor` on say of each subject: one signal for each label."""
+    actions: Mapping[str, Action] = {verdict.label: verdict.action for verdict in verdicts}
+    out = []
+    for label, score in scores(findings).items():
+        if score < floor:
+            continue
+        own = [finding for finding in findings if finding.label == label]
+        for kind, name, counterparts in _subjects(event, own):
+            of = subject(kind, event.platform, name)
+            out.append(
+                Signal(
+                    id=signal_id(event.platform, event.id, label, of),
+                    subject=of,
+                    label=label,
+                    score=score,
+                    action=actions.get(label, "none"),
+                    cues=_listed(own, CUES, ","),
+                    event_id=event.id,
+                    platform=event.platform,
+                    occurred_at=event.occurred_at,
+                    actor_id=event.actor.id,
+                    actor_age_band=event.actor.age_band,
+                    counterparts=counterparts,
+                    counterpart_age_band=event.audience.recipient_age_band,
+                )
+            )
+    return tuple(out)
+
+
+def _subjects(
+    event: Event, findings: Sequence[Finding]
+) -> Iterator[tuple[SubjectKind, str, tuple[str, ...]]]:
+    """Yield each subject, and whom the sender faces there."""
+    recipients = event.audience.recipient_ids if event.audience.kind == "dm" else ()
+    met = tuple(dict.fromkeys((*((event.target.id,) if event.target else ()), *recipients)))
+    if event.conversation:
+        yield "conversation", event.conversation.id, met
+    yield "actor", event.actor.id, met
+    for target in met[:1]:
+        yield "target", target, met[:1]
+    if event.space:
+        yield "space", event.space.id, met
+    for way in _listed(findings, WAYS, " "):
+        yield "link", way, met
+
+
+def _listed(findings: Sequence[Finding], attribute: str, separator: str) -> tuple[str, ...]:
+    held = {
+        one
+        for finding in findings
+        for one in finding.attributes.get(attribute, "").split(separator)
+        if one
+    }
+    return tuple(sorted(held))

@@ -1,0 +1,49 @@
+"""A subject verdict: what the memory of a subject adds up to, at the moment it crosses a level.
+
+Its id is a function of the subject, the behaviour and the level, so that whatever is delivered again is
+recognised. It holds ids and sums, never text.
+"""
+
+import hashlib
+
+import msgspec
+
+from schemas.finding import Score
+from schemas.verdict import Action, Severity
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One addend of a subject's score: what was seen, who did it, and what it still weighs."""
+
+    key: str
+    actor_id: str
+    weight: float
+
+
+class SubjectVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One subject, one behaviour, one level: the arithmetic, and the events that made it."""
+
+    id: str
+    taxonomy_version: str
+    configuration: str
+    subject: str
+    behaviour: str
+    label: str
+    severity: Severity
+    level: Action
+    action: Action
+    score: Score
+    parts: tuple[Part, ...]
+    """What adds up to the score before it is multiplied by `raised` and cut to 1."""
+    raised: float = 1.0
+    """More than 1 where an adult, or somebody of unknown age, faces a minor."""
+    counterparts: int = 0
+    """How many different people the subject met: exact up to 64, estimated above."""
+    evidence: tuple[str, ...]
+    """The ids of the events that count, in order of their time."""
+
+
+def subject_verdict_id(subject: str, behaviour: str, level: str) -> str:
+    """Derive a subject verdict's id: 32 hexadecimal digits."""
+    parts = f"{subject}\x00{behaviour}\x00{level}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(parts, digest_size=16, person=b"penjaga.subject").hexdigest()

@@ -1,0 +1,337 @@
+"""Subjects over time: what adds up, what does not, and that order and repetition change nothing."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.behaviours import Behaviour, shipped
+from pipeline.correlate import Watch, correlate
+from pipeline.memory import (
+    MOST_TRACES,
+    VERSION,
+    Memory,
+    MemoryVersionError,
+    decoded,
+    encoded,
+)
+from schemas import Action
+from schemas.event import AgeBand
+from schemas.labels import taxonomy
+from schemas.signal import Signal, kind_of, signal_id
+from schemas.subject_verdict import SubjectVerdict
+
+WATCH = Watch(shipped(), taxonomy(), "0123456789abcdef")
+START = datetime(2026, 3, 1, tzinfo=UTC)
+GROOMING = "csea.grooming"
+BULLYING = "bullying.harassment"
+
+
+def signal(  # noqa: PLR0913  # what tests differ in
+    number: int,
+    *,
+    subject: str = "conversation:chat:c",
+    label: str = GROOMING,
+    cues: Sequence[str] = (),
+    actor: str = "a",
+    minutes: float | None = None,
+    met: Sequence[str] = ("b",),
+    score: float = 0.4,
+    action: Action = "none",
+    facing: AgeBand = "unknown",
+    band: AgeBand = "unknown",
+) -> Signal:
+    """Return one signal; its event is as many minutes old as its number unless told otherwise."""
+    event = f"e{number}"
+    return Signal(
+        id=signal_id("chat", event, label, subject),
+        subject=subject,
+        label=label,
+        score=score,
+        action=action,
+        cues=tuple(cues),
+        event_id=event,
+        platform="chat",
+        occurred_at=START + timedelta(minutes=number if minutes is None else minutes),
+        actor_id=actor,
+        actor_age_band=band,
+        counterparts=tuple(met),
+        counterpart_age_band=facing,
+    )
+
+
+def played(signals: Sequence[Signal]) -> tuple[Memory, list[SubjectVerdict]]:
+    """Take signals of one subject in this order."""
+    memory, verdicts = Memory(), []
+    for one in signals:
+        memory, crossed = correlate(memory, one, WATCH)
+        verdicts += crossed
+    return memory, verdicts
+
+
+PROCESSES = ["age_access", "isolation_secrecy", "platform_move", "picture_request"]
+CONVERSATION = [signal(n, cues=[cue]) for n, cue in enumerate(PROCESSES)]
+
+
+def test_different_processes_of_one_sender_cross_each_level_once() -> None:
+    """The verdict names the events and re-adds to its score; the level is crossed early."""
+    memory, verdicts = played([*CONVERSATION, *(signal(n, cues=["gifts"]) for n in range(9, 14))])
+
+    assert ["review", "escalate"] == [v.level for v in verdicts]
+    assert ("e0", "e1", "e2") == verdicts[0].evidence
+    assert verdicts[0].score == pytest.approx(sum(p.weight for p in verdicts[0].parts), abs=1e-3)
+    assert {("age_access", "a"), ("isolation_secrecy", "a"), ("platform_move", "a")} == {
+        (part.key, part.actor_id) for part in verdicts[0].parts
+    }
+    assert {GROOMING} == {v.label for v in verdicts}
+    assert {"SEV0"} == {v.severity for v in verdicts}
+    assert "escalate" == memory.crossed["grooming_conversation"]
+
+
+@pytest.mark.parametrize("cue", PROCESSES)
+def test_one_cue_alone_never_alerts(cue: str) -> None:
+    """However often, by whomever, and whoever is faced."""
+    memory, verdicts = played(
+        [signal(n, cues=[cue], facing="minor", band="adult", score=0.55) for n in range(40)]
+    )
+
+    assert [] == verdicts
+    assert 0 < len(memory.traces) <= MOST_TRACES
+
+
+def test_two_people_who_each_show_a_little_are_no_sender_who_shows_much() -> None:
+    """Cues of different senders do not add up."""
+    halves = [signal(n, cues=[c], actor="ab"[n % 2]) for n, c in enumerate(PROCESSES)]
+
+    assert [] == played(halves)[1]
+
+
+def test_what_the_other_side_says_counts() -> None:
+    """A stated age and a refusal by the recipient raise what the sender shows."""
+    own = [signal(n, cues=[cue]) for n, cue in enumerate(["age_access", "meeting", "gifts"])]
+    replies = [
+        signal(7 + n, cues=[cue], actor="b", met=["a"])
+        for n, cue in enumerate(["stated_age", "refusal", "discomfort"])
+    ]
+    with_replies = played([*own, *replies])[1]
+
+    assert played(own)[1][-1].score < 0.65
+    assert "escalate" == with_replies[-1].level
+    assert {"b"} == {p.actor_id for p in with_replies[-1].parts if p.key == "refusal"}
+    assert [] == played(replies)[1]
+
+
+def test_a_minor_faced_raises_and_an_unknown_age_silences_nothing() -> None:
+    """Bands only ever add; between two minors nothing is added."""
+
+    def last(facing: AgeBand, band: AgeBand) -> float:
+        cues = ["age_access", "meeting", "gifts"]
+        signals = [signal(n, cues=[c], facing=facing, band=band) for n, c in enumerate(cues)]
+        return played(signals)[1][-1].score
+
+    assert last("unknown", "unknown") == last("minor", "minor") == last("adult", "adult")
+    assert last("minor", "adult") == last("minor", "unknown") > last("unknown", "unknown")
+
+
+def test_what_is_long_ago_weighs_less() -> None:
+    """The same processes spread over six weeks, all within the window, say little."""
+    spread = [signal(n, cues=[cue], minutes=n * 15 * 1440) for n, cue in enumerate(PROCESSES)]
+
+    assert [] == played(spread)[1]
+    assert [] != played(CONVERSATION)[1]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "signals"),
+    [
+        (
+            "grooming_fan_out",
+            [
+                signal(n, subject="actor:chat:a", cues=["age_access"], met=[f"b{n}"])
+                for n in range(4)
+            ],
+        ),
+        (
+            "pile_on",
+            [
+                signal(n, subject="target:chat:t", label=BULLYING, actor=f"a{n}", met=["t"])
+                for n in range(6)
+            ],
+        ),
+        (
+            "persistent_harassment",
+            [signal(n, label=BULLYING) for n in range(5)],
+        ),
+        (
+            "link_campaign",
+            [
+                signal(n, subject="link:chat:x.example", label="gambling.promotion", actor=f"a{n}")
+                for n in range(6)
+            ],
+        ),
+        (
+            "unsafe_space",
+            [
+                signal(n, subject="space:chat:s", actor=f"a{n % 4}", score=0.6, label=BULLYING)
+                for n in range(9)
+            ],
+        ),
+        (
+            "repeat_offender",
+            [
+                signal(
+                    n,
+                    subject="actor:chat:a",
+                    label=("fraud.phishing", "gambling.promotion")[n % 2],
+                    action="review",
+                    met=[],
+                )
+                for n in range(3)
+            ],
+        ),
+    ],
+)
+def test_each_behaviour_shows_in_its_subject(behaviour: str, signals: list[Signal]) -> None:
+    """One signal fewer than crosses, and nothing is said."""
+    crossing = played(signals)[1]
+
+    assert {behaviour} == {v.behaviour for v in crossing}
+    assert kind_of(signals[0].subject) == WATCH.behaviours[behaviour].subject
+    assert "review" == crossing[0].level
+    assert crossing[0].evidence[-1] == next(
+        s.event_id for n, s in enumerate(signals) if played(signals[: n + 1])[1]
+    )
+    assert [] == played(signals[:2])[1]
+
+
+def test_one_sender_who_repeats_is_no_campaign_and_no_pile_on() -> None:
+    """Different people count, each once."""
+    link = [signal(n, subject="link:chat:x", label="gambling.promotion") for n in range(30)]
+    target = [signal(n, subject="target:chat:t", label=BULLYING) for n in range(30)]
+
+    assert [] == played(link)[1]
+    assert [] == played(target)[1]
+
+
+SIGNALS = st.lists(
+    st.builds(
+        signal,
+        st.integers(0, 60),
+        cues=st.lists(st.sampled_from([*PROCESSES, "stated_age"]), max_size=2),
+        actor=st.sampled_from("abc"),
+        met=st.lists(st.sampled_from("bcdef"), max_size=3),
+        label=st.sampled_from([GROOMING, BULLYING]),
+    ),
+    max_size=40,
+    unique_by=lambda s: s.id,
+)
+
+
+def test_a_redelivery_changes_nothing() -> None:
+    """Every signal three times, in any mixture after the first, gives the same verdicts and memory."""
+    crossed = 0
+
+    @given(SIGNALS)
+    def check(signals: list[Signal]) -> None:
+        nonlocal crossed
+        memory, verdicts = played(signals)
+        tripled = [again for n, s in enumerate(signals) for again in (s, s, signals[n // 2], s)]
+        crossed += len(verdicts)
+
+        assert (memory, verdicts) == played(tripled)
+
+    check()
+
+    assert crossed > 5
+
+
+def test_what_is_kept_does_not_depend_on_the_order() -> None:
+    """Late signals end where they would have been, as long as nothing had to be dropped."""
+
+    @given(SIGNALS.filter(lambda s: len(s) <= MOST_TRACES), st.randoms(use_true_random=False))
+    def check(signals: list[Signal], random: object) -> None:
+        shuffled = list(signals)
+        random.shuffle(shuffled)  # type: ignore[attr-defined]
+        one, other = played(signals)[0], played(shuffled)[0]
+
+        assert one.traces == other.traces
+        assert one.met == other.met
+
+    check()
+
+
+def test_a_subject_stays_small() -> None:
+    """However much is told of it: below 4 KB, with ids as long as a UUID."""
+    long = "123e4567-e89b-12d3-a456-4266141"
+    told = [
+        msgspec.structs.replace(
+            signal(
+                n,
+                cues=PROCESSES[:2],
+                actor=f"{long}{n:05}",
+                met=[f"{long}{n:05}", f"{long}x{n:04}"],
+            ),
+            event_id=f"{long}{n:05}",
+        )
+        for n in range(500)
+    ]
+    memory, _ = played(told)
+
+    assert MOST_TRACES == len(memory.traces)
+    assert 2048 < len(encoded(memory)) < 4096
+
+
+def test_people_are_counted_exactly_while_few_and_about_when_many() -> None:
+    """The sketch is off by less than a third of ten thousand people."""
+
+    def counted(people: int) -> int:
+        memory = Memory()
+        for n in range(people):
+            one = signal(
+                n, subject="link:chat:x", label="gambling.promotion", actor=f"a{n}", met=[]
+            )
+            memory = correlate(memory, one, WATCH)[0]
+        return memory.counterparts
+
+    assert [1, 20, 63] == [counted(n) for n in (1, 20, 63)]
+    assert counted(5000) == pytest.approx(5000, rel=0.34)
+
+
+def test_levels_are_forgotten_with_what_made_them() -> None:
+    """After the window a subject begins anew, and may cross again."""
+    later = [signal(100 + n, cues=[c], minutes=n + 200 * 1440) for n, c in enumerate(PROCESSES)]
+    _, verdicts = played([*CONVERSATION, *later])
+
+    assert ["review", "escalate"] * 2 == [v.level for v in verdicts]
+
+
+def test_memory_is_read_back_and_older_ones_too() -> None:
+    """Fields are added at the end; what an older release wrote lacks them, a newer one is refused."""
+    memory, _ = played(CONVERSATION)
+    oldest = msgspec.msgpack.encode([VERSION])
+
+    assert memory == decoded(encoded(memory))
+    assert Memory() == decoded(oldest)
+    with pytest.raises(MemoryVersionError, match="run the newer one"):
+        decoded(msgspec.msgpack.encode([VERSION + 1]))
+
+
+def test_a_label_outside_the_rows_is_not_remembered() -> None:
+    """What nobody watches for takes no room."""
+    memory, verdicts = played([signal(1, label="canary.seen")])
+
+    assert (Memory(), []) == (memory, verdicts)
+
+
+def test_a_row_may_be_changed() -> None:
+    """Levels, weights and counts are the settings'."""
+    row = Behaviour(
+        subject="conversation", labels=("csea.*",), counts="events", least=1, review=0.2
+    )
+    watch = Watch({"any": row}, taxonomy(), "x")
+    _, (verdict,) = correlate(Memory(), signal(1), watch)
+
+    assert ("any", "review", GROOMING) == (verdict.behaviour, verdict.level, verdict.label)

@@ -1,0 +1,111 @@
+"""Signals: every subject that a finding concerns is told, and none is told what was written."""
+
+import msgspec
+
+from pipeline.signals import signals
+from schemas import Actor, Audience, Event, Finding, Verdict
+from schemas.event import Conversation, Space
+from tests.pipeline.events import event
+
+
+def rich() -> Event:
+    """Return an event that concerns a subject of every kind."""
+    return msgspec.structs.replace(
+        event("a secret text"),
+        platform="chat",
+        actor=Actor(id="a", age_band="adult"),
+        audience=Audience(kind="dm", recipient_ids=("b",), recipient_age_band="minor"),
+        conversation=Conversation("c"),
+        space=Space("s"),
+    )
+
+
+def finding(label: str, score: float, **attributes: str) -> Finding:
+    """Return a finding without a place."""
+    return Finding(
+        detector="d",
+        version="1",
+        label=label,
+        score=score,
+        start=0,
+        end=0,
+        reason="r",
+        attributes=attributes,
+    )
+
+
+FINDINGS = (
+    finding("csea.grooming", 0.3, processes="age_access,meeting"),
+    finding("fraud.phishing", 0.7, ways="x.example telegram:someone"),
+    finding("fraud.phishing", 0.2, ways="y.example"),
+    finding("bullying.harassment", 0.05),
+)
+
+
+def test_each_subject_is_told_of_each_label_once() -> None:
+    """Links only of the labels whose findings lead there; what is below the floor is left out."""
+    told = signals(rich(), FINDINGS, (), 0.1)
+
+    assert {
+        (f"{kind}:chat:{name}", label)
+        for kind, name in (("conversation", "c"), ("actor", "a"), ("target", "b"), ("space", "s"))
+        for label in ("csea.grooming", "fraud.phishing")
+    } | {
+        (f"link:chat:{way}", "fraud.phishing")
+        for way in ("x.example", "y.example", "telegram:someone")
+    } == {(s.subject, s.label) for s in told}
+    assert len(told) == len({s.id for s in told})
+    assert {0.3, 0.7} == {s.score for s in told}
+    assert {("age_access", "meeting"), ()} == {s.cues for s in told}
+    assert {("b",)} == {s.counterparts for s in told}
+    assert {("adult", "minor")} == {(s.actor_age_band, s.counterpart_age_band) for s in told}
+
+
+def test_a_signal_holds_no_text() -> None:
+    """Only ids, labels and numbers leave the message."""
+    encoded = msgspec.json.encode(signals(rich(), FINDINGS, (), 0.1))
+
+    assert encoded.startswith(b"[{")
+    assert b"secret" not in encoded
+
+
+def test_a_signal_says_what_the_policy_did() -> None:
+    """Of its own label only."""
+    verdict = msgspec.convert(
+        {
+            "id": "v",
+            "taxonomy_version": "1",
+            "configuration": "c",
+            "event": {
+                "id": "e1",
+                "platform": "chat",
+                "kind": "message",
+                "occurred_at": "2026-03-01T00:00:00Z",
+                "actor_id": "a",
+                "audience": "dm",
+            },
+            "label": "fraud.phishing",
+            "severity": "SEV1",
+            "action": "review",
+            "score": 0.7,
+            "findings": [],
+        },
+        Verdict,
+    )
+    told = signals(rich(), FINDINGS, (verdict,), 0.1)
+
+    assert {("fraud.phishing", "review"), ("csea.grooming", "none")} == {
+        (s.label, s.action) for s in told
+    }
+
+
+def test_an_event_that_names_nobody_tells_of_its_sender() -> None:
+    """There is always one subject."""
+    told = signals(event("text", "e2"), FINDINGS[:1], (), 0.1)
+
+    assert ["actor"] == [s.subject.split(":")[0] for s in told]
+
+
+def test_without_findings_nothing_is_told() -> None:
+    """Ordinary talk costs nothing."""
+    assert () == signals(rich(), (), (), 0.1)
