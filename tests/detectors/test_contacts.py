@@ -68,10 +68,10 @@ def test_hostile_texts_are_read_to_their_end(unit: str) -> None:
 
 def test_where_a_text_leads_is_the_same_however_it_is_written() -> None:
     """Messages which push one thing belong together; what everybody links says nothing."""
-    one = ways(fold("join at www.winbig77-site.xyz/x or wa.me/60110000001, see youtube.com/watch"))
-    other = ways(fold("hxxps://winbig77-site[.]xyz  WhatsApp: +60110000001"))
+    one = ways(fold("join at www.winbig77-site.xyz/x or wa.me/60123456789, see youtube.com/watch"))
+    other = ways(fold("hxxps://winbig77-site[.]xyz  WhatsApp: +60123456789"))
 
-    assert {"ways": "winbig77-site.xyz whatsapp:+60110000001"} == one == other
+    assert {"ways": "winbig77-site.xyz whatsapp:+60123456789"} == one == other
     assert {} == ways(fold("nothing to see here, not even at youtube.com/watch"))
     assert MOST_WAYS == len(
         ways(fold(" ".join(f"http://a{n}.com" for n in range(9))))["ways"].split()
