@@ -172,9 +172,12 @@ def build(
         worker.is_connected.set()
 
     async def commit_regularly() -> None:
+        lags: Mapping[TP, int] = {}
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             await _guarded(_commit(app, settings.kafka.delivery_seconds))
+            former, lags = lags, consumer_of(app).lags()
+            metrics.lags(former, lags)
 
     async def follow_lists() -> None:
         await latest.follow(metrics)

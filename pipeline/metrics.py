@@ -8,12 +8,13 @@ Conservation holds per source: received = passed + flagged + rejected.
 import math
 import os
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Final, get_args
 
+from faust.types import TP
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -166,6 +167,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.lag = Gauge(
+            "penjaga_consumer_lag_records",
+            "Records of a partition that are not confirmed yet; 0 once it is read elsewhere.",
+            ["source", "partition"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.feed_age_seconds = Gauge(
             "penjaga_feed_age_seconds",
             "Since the source of a list last confirmed it; infinite if it never has.",
@@ -217,6 +225,13 @@ class Metrics:
             for outcome in get_args(Outcome):
                 is_last = state is not None and state.outcome == outcome
                 self.feed_sync.labels(name, outcome).set(is_last)
+
+    def lags(self, former: Collection[TP], lags: Mapping[TP, int]) -> None:
+        """Say how far behind each partition is; those `former`ly read have no lag here any more."""
+        for topic, partition in {*former} - lags.keys():
+            self.lag.labels(topic, str(partition)).set(0)
+        for (topic, partition), lag in lags.items():
+            self.lag.labels(topic, str(partition)).set(lag)
 
     def screened(self, source: str, records: list[bytes | None], screening: Screening) -> None:
         """Count a batch once its writes are confirmed, so that a crash counts nothing twice."""

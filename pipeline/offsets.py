@@ -124,6 +124,12 @@ class Offsets(Generic[P]):
         rereads, self._rereads = self._rereads, {}
         return rereads
 
+    def confirmed(self) -> dict[P, int]:
+        """Return, for each partition that is read, the offset below which everything is confirmed."""
+        for reading in self._readings.values():
+            self._advance(reading)
+        return {partition: reading.base for partition, reading in self._readings.items()}
+
     def take_committable(self) -> dict[P, int]:
         """Return the offsets to commit, by partition; each is handed out once."""
         offsets = {}

@@ -307,6 +307,18 @@ class Consumer(driver.Consumer):
         """How many chunks were fetched and not yet confirmed."""
         return sum(offsets.unconfirmed for offsets in self._offsets.values())
 
+    def lags(self) -> dict[TP, int]:
+        """Return how many records of each batched partition that is read are not confirmed yet."""
+        lags = {}
+        assigned = self._thread.assignment()
+        for offsets in self._offsets.values():
+            for partition, confirmed in offsets.confirmed().items():
+                # The client knows the end of a partition from its last fetch.
+                end = self._thread.highwater(partition) if partition in assigned else None
+                if end is not None:
+                    lags[partition] = max(0, end - confirmed)
+        return lags
+
     def is_current(self, chunk: Chunk) -> bool:
         """Whether a chunk still counts; one whose partition was revoked is read by somebody else."""
         return self._offsets_of(chunk.span.partition.topic).is_current(chunk.span)

@@ -297,3 +297,17 @@ def test_what_is_confirmed_is_forgotten() -> None:
     assert {"a": 10_000} == offsets.take_committable()
     assert 0 == offsets.unconfirmed
     assert 0 == sum(len(kept) for kept in vars(offsets).values() if isinstance(kept, dict)) - 1
+
+
+def test_lag_counts_from_what_is_confirmed() -> None:
+    """Not from what is fetched, nor from what is committed."""
+    offsets = Offsets[str]()
+    first, second = fetched(offsets, 5, 10), fetched(offsets, 10, 20)
+    before = offsets.confirmed()
+    offsets.confirm(second)
+    between = offsets.confirmed()
+    offsets.confirm(first)
+
+    assert [{"a": 5}, {"a": 5}, {"a": 20}] == [before, between, offsets.confirmed()]
+    assert {"a": 20} == offsets.take_committable()
+    assert {"a": 20} == offsets.confirmed()
