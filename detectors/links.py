@@ -5,7 +5,9 @@ People write `hxxp://`, `site[.]com`, `www.site.com` or just `site.com/x`; they 
 with `tldextract`; nothing is ever fetched.
 """
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 from urllib.parse import unquote
@@ -112,6 +114,9 @@ _TARGET: Final = regex.compile(
     r"|[?&#;](?:url|u|uri|to|go|goto|link|href|redir|redirect|redirect_ur[il]|return|return_?url|next"
     r"|dest|destination|target|out|continue|rurl|site)=(?://|%2f%2f)?(?P<bare>[a-z0-9-]+\.[^\s&#;]+)"
 )
+_SIGN: Final = re.compile(r"\.[^ ]|://")
+"""What every link holds once its text is written plainly."""
+_REMEMBERED: Final = 4096
 _MOST_TARGETS: Final = 5
 _MOST_DECODINGS: Final = 3
 
@@ -120,23 +125,35 @@ def find_links(folded: Folded) -> Iterator[Link]:
     """Find the links of a text, in order; a link inside another's query or path follows it.
 
     Raises:
-        TimeoutError: if a hostile text takes longer than a second.
+        TimeoutError: if a hostile piece of text takes longer than a second.
     """
     text = folded.text
     if not has_sign(text):
         return
     plain = respelled(text)
-    for match in _LINK.finditer(plain.text, timeout=1.0):
-        link = _link(folded, plain, match)
-        if link is not None:
-            yield link
-            if link.path:
-                yield from _targets(folded, plain, match, link)
+    for start, end in _pieces(plain.text):
+        for match in _LINK.finditer(plain.text, start, end, timeout=1.0):
+            link = _link(folded, plain, match)
+            if link is not None:
+                yield link
+                if link.path:
+                    yield from _targets(folded, plain, match, link)
 
 
 def parse_link(url: str) -> Link | None:
     """Take apart a link given on its own; `None` if it has no host that could be real."""
     return next(find_links(fold(url.strip())), None)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the pieces between blanks lie that a link can be in; none goes across a blank."""
+    end = 0
+    while sign := _SIGN.search(text, end):
+        start = text.rfind(" ", end, sign.start()) + 1 or end
+        end = text.find(" ", sign.end())
+        if end < 0:
+            end = len(text)
+        yield start, end
 
 
 def _link(folded: Folded, plain: Respelled, match: "regex.Match[str]") -> Link | None:
@@ -175,7 +192,7 @@ def _link(folded: Folded, plain: Respelled, match: "regex.Match[str]") -> Link |
 
 def _host(folded: Folded, plain: Respelled, match: "regex.Match[str]") -> tuple[Host, int] | None:
     """Return the host of a match and where it ends."""
-    group = next(g for g in ("authority", "address", "bare") if match[g] is not None)
+    group = "bare" if match["bare"] is not None else "address" if match["address"] else "authority"
     written, start = match[group], match.start(group)
     if group != "bare" and (written[0] in "[0123456789"):
         address = address_host(written)
@@ -184,11 +201,17 @@ def _host(folded: Folded, plain: Respelled, match: "regex.Match[str]") -> tuple[
     labels = written.split(".")
     if not folded.original.isascii():
         labels = _original_labels(folded, plain, labels, start)
-    found = named_host(written, labels, _CUT_AFTER if group == "bare" else None)
+    found = _named(written, tuple(labels), group == "bare")
     if found is None:
         return None
     host, used = found
     return host, start + used
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _named(written: str, labels: tuple[str, ...], is_bare: bool) -> tuple[Host, int] | None:  # noqa: FBT001
+    """Return the host that a match begins with; the same few make up most of what people send."""
+    return named_host(written, labels, _CUT_AFTER if is_bare else None)
 
 
 def _original_labels(folded: Folded, plain: Respelled, labels: list[str], start: int) -> list[str]:

@@ -94,7 +94,8 @@ class ScamLinks:
     def _judged(self, link: Link, folded: Folded) -> Finding | None:
         if link.is_chat or is_private(link) or self._brands.is_official(link.host):
             return None
-        written = fold(folded.original[link.start : link.end]).text
+        # Only an address can be written so that it matters how.
+        written = fold(folded.original[link.start : link.end]).text if link.is_ip else ""
         told = self._told(msgspec.structs.replace(link, start=0, end=0), written)
         imitation, learned, terms = told.imitation, told.learned, list(told.terms)
         if (terms or learned) and link.end:
