@@ -53,8 +53,13 @@ class Names:
         """Index names; those too short to have typos, and `innocent` labels, are never near anything."""
         self._innocent = innocent
         self._names = frozenset(name for name in names if len(name) >= _SHORTEST)
-        self._listed = sorted(self._names)
-        self._skeletons = {skeleton(name): name for name in self._listed}
+        listed = sorted(self._names)
+        self._skeletons = {skeleton(name): name for name in listed}
+        self._by_length: dict[int, list[str]] = {}
+        for name in listed:
+            # An edit adds or drops one letter at most.
+            for length in range(len(name) - _MOST_EDITS, len(name) + _MOST_EDITS + 1):
+                self._by_length.setdefault(length, []).append(name)
 
     def nearest(self, label: str) -> Near | None:
         """Return the name that a label passes for or misses by a slip, if any; not the name itself."""
@@ -63,9 +68,8 @@ class Names:
         same = self._skeletons.get(skeleton(label))
         if same is not None:
             return Near(same, 0.0)
-        candidates = extract_iter(
-            label, self._listed, scorer=OSA.distance, score_cutoff=_MOST_EDITS
-        )
+        listed = self._by_length.get(len(label), ())
+        candidates = extract_iter(label, listed, scorer=OSA.distance, score_cutoff=_MOST_EDITS)
         near = (Near(name, distance(label, name)) for name, _, _ in candidates)
         allowed = (n for n in near if n.distance <= _allowed(len(n.name)))
         return min(allowed, key=lambda n: (n.distance, n.name), default=None)

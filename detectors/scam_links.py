@@ -37,6 +37,8 @@ _ASK: Final = regex.compile(
 
 
 _REMEMBERED: Final = 16_384
+_OWN: Final = frozenset({"", "www"})
+"""Subdomains that are the site itself; some well-known sites give others to customers."""
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -74,8 +76,9 @@ class ScamLinks:
         self._brands = brands or Brands.shipped()
         self._imitations = Imitations(self._brands)
         self._scorer = scorer or HostScorer.shipped()
-        # The same few links make up most of what people send.
+        # The same few links make up most of what people send, and most of the others lie on known hosts.
         self._told = lru_cache(maxsize=_REMEMBERED)(self._tell)
+        self._of_host = lru_cache(maxsize=_REMEMBERED)(self._judge_host)
         self.version = f"2+{self._brands.digest}{self._scorer.digest}"
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
@@ -127,13 +130,19 @@ class ScamLinks:
 
     def _tell(self, link: Link, written: str) -> "_Told":
         """Say what a link is by itself, wherever it stands; `written` is how it stands there, folded."""
-        imitation = self._imitations.first(link)
+        imitation, learned = self._of_host(_host_only(link))
         odd = list(shape(link, imitation.name if imitation else "", written))
         terms = [imitation.term, *odd] if imitation else odd
         if odd and not imitation and self._imitations.in_path(link):
             terms.append("link.name_in_path")
-        learned = self._scorer.judge(link) if _is_open_to_judgement(link) else None
         return _Told(imitation, learned, tuple(terms))
+
+    def _judge_host(self, link: Link) -> tuple[Imitation | None, Judgement | None]:
+        """Say whose name a host borrows and what the model makes of it, whatever its path."""
+        if link.domain in KNOWN_SITES and link.subdomain in _OWN and not link.user:
+            return None, None
+        learned = self._scorer.judge(link) if _is_open_to_judgement(link) else None
+        return self._imitations.first(link), learned
 
     def _surroundings(self, link: Link, folded: Folded) -> Iterator[str]:
         """Yield what the words of the text around a link add to it."""
@@ -143,6 +152,11 @@ class ScamLinks:
             yield "link.brand_wording"
         if _ASK.search(text):
             yield "link.asking_words"
+
+
+def _host_only(link: Link) -> Link:
+    """Return a link without what differs between the links of one host; a user may be a borrowed name."""
+    return msgspec.structs.replace(link, start=0, end=0, scheme="", port="", path="", via="")
 
 
 def _is_open_to_judgement(link: Link) -> bool:

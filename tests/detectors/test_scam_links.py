@@ -9,6 +9,7 @@ from detectors.brands import Brands
 from detectors.contract import Candidate
 from detectors.folding import fold
 from detectors.host_scorer import HostScorer, packed
+from detectors.known_sites import KNOWN_SITES
 from detectors.scam_links import ScamLinks
 from schemas import Actor, Audience, Event, Finding
 from schemas.document import Document, DocumentError
@@ -149,6 +150,34 @@ def test_official_chat_and_private_links_are_silent(text: str) -> None:
 def test_one_oddity_alone_stays_below_review(text: str) -> None:
     """A shortener, an address, a cheap suffix or free hosting by itself proves nothing."""
     assert all(finding.score < REVIEW for finding in findings(text))
+
+
+def test_what_is_remembered_of_a_host_leaves_its_other_links_alone() -> None:
+    """A link has the same finding first and last, whatever else its host was seen with."""
+    urls = [
+        "http://maybank-secure.xyz/",
+        "http://maybank-secure.xyz/resit.apk",
+        "http://maybank2u.com.my@maybank-secure.xyz/",
+        "http://maybank-secure.xyz:8080/login",
+        "http://kedaibunga.com/",
+        "http://maybank2u.com.my@kedaibunga.com/",
+        "http://kedaibunga.com/?url=http://maybank-secure.xyz/",
+        "http://www.youtube.com/",
+        "http://maybank2u.com.my@www.youtube.com/",
+    ]
+    shared = ScamLinks()
+    alone = [findings(url, detector=ScamLinks()) for url in urls]
+
+    assert any(alone)
+    assert alone == [findings(url, detector=shared) for url in urls]
+    assert alone[::-1] == [findings(url, detector=shared) for url in reversed(urls)]
+
+
+def test_a_well_known_site_does_not_vouch_for_names_under_it() -> None:
+    """Some give names to customers: `maybank` under one is borrowed; the site itself is left alone."""
+    assert "medium.com" in KNOWN_SITES
+    assert [] == findings("http://www.medium.com/")
+    assert "link.name_in_subdomain" in terms("http://maybank-login.medium.com/")
 
 
 def test_every_official_domain_is_silent() -> None:
