@@ -105,7 +105,7 @@ def test_a_link_inside_another_is_judged_too() -> None:
     """An official host that passes its visitors on does not vouch for where they go."""
     (found,) = findings("https://www.google.com/url?q=http%3A%2F%2Fmaybank2u-secure.top%2Flogin")
 
-    assert found.attributes == {"imitates": "Maybank"}
+    assert "Maybank" == found.attributes["imitates"]
     assert found.start > len("https://www.google.com/url?q=") - 1
 
 
@@ -201,7 +201,7 @@ def test_score_is_the_sum_of_its_evidence_and_quotes_nothing() -> None:
 
     assert found.score == round(min(1.0, sum(e.weight for e in found.evidence)), 4)
     assert "maybank" not in found.reason
-    assert found.attributes == {"imitates": "Maybank"}
+    assert "Maybank" == found.attributes["imitates"]
 
 
 def test_the_model_points_at_what_it_knows() -> None:

@@ -315,7 +315,7 @@ def test_a_topic_that_is_not_there_is_named_and_ends_the_worker(tmp_path: Path) 
         )
         site.config.write_text(
             f'[kafka]\nbootstrap_servers = "{cluster.bootstrap_servers}"\nconnect_seconds = 2.0\n'
-            f'[web]\nport = {site.port}\n[sources."nothing"]\n'
+            f'[web]\nport = {site.port}\n[sources."nothing"]\n[detectors]\nonly = ["canary"]\n'
         )
         with site:
             status = site.start().wait(60)
