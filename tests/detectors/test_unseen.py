@@ -1,4 +1,4 @@
-"""Promotions and scams that nobody looked at who chose terms or fitted weights: how many are found.
+"""Promotions, scams and harassment that nobody looked at who chose terms or fitted weights: how many are found.
 
 The corpora in `tests/corpus/unseen` were written before the terms, by others; half of what was written is
 here, the other half was open to whoever chose terms. Harmless rows are mostly written to be mistaken. Floors
@@ -25,6 +25,9 @@ FLOORS = {
     ("fraud", "ms"): (0.40, 0.04),
     ("fraud", "ta"): (0.38, 0.05),
     ("fraud", "zh"): (0.18, 0.02),
+    ("bullying", "en"): (0.02, 0.02),
+    ("bullying", "id"): (0.03, 0.02),
+    ("bullying", "ms"): (0.005, 0.01),
 }
 """For each family and language: the share found at least, and the harmless flagged at most."""
 
