@@ -34,10 +34,13 @@ bench-quick: install  ## Measure the pure computing in half a minute; compare wi
 	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 # Without local folders of packages, whose hashes nobody else could find.
-lock: install  ## Renew requirements.lock within the bounds of pyproject.toml.
+lock: install  ## Renew requirements.lock, and the image's, within the bounds of pyproject.toml.
 	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --extra build --constraint requirements.lock \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --quiet --output-file deploy/requirements.lock
 
 clean:  ## Remove .venv and everything else that was made.
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

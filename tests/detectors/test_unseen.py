@@ -1,4 +1,4 @@
-"""Promotions, scams and harassment that nobody looked at who chose terms or fitted weights: how many are found.
+"""Harm that nobody looked at who chose terms or fitted weights: how much of it is found.
 
 The corpora in `tests/corpus/unseen` were written before the terms, by others; half of what was written is
 here, the other half was open to whoever chose terms. Harmless rows are mostly written to be mistaken. Floors
