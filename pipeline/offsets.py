@@ -71,6 +71,11 @@ class Offsets(Generic[P]):
         """How many spans were fetched and not yet confirmed."""
         return self._unconfirmed
 
+    def base(self, partition: P) -> int | None:
+        """Return the offset below which all of a partition is confirmed, as last looked at for a commit."""
+        reading = self._readings.get(partition)
+        return reading.base if reading else None
+
     def fetched(self, partition: P, generation: int, begin: int, end: int) -> Span[P] | None:
         """Take note of a fetch; None if the partition has to be read again from before it.
 

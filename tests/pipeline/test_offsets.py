@@ -297,3 +297,15 @@ def test_what_is_confirmed_is_forgotten() -> None:
     assert {"a": 10_000} == offsets.take_committable()
     assert 0 == offsets.unconfirmed
     assert 0 == sum(len(kept) for kept in vars(offsets).values() if isinstance(kept, dict)) - 1
+
+
+def test_the_base_moves_with_what_is_confirmed() -> None:
+    """It is where reading began until a commit is looked for, and unknown of what was never fetched."""
+    offsets: Offsets[str] = Offsets()
+    first = fetched(offsets, 5, 8)
+    fetched(offsets, 8, 9)
+    before = offsets.base("a")
+    offsets.confirm(first)
+    offsets.take_committable()
+
+    assert (5, 8, None) == (before, offsets.base("a"), offsets.base("b"))
