@@ -24,10 +24,11 @@ from schemas.labels import taxonomy
 from tests.pipeline.events import CANARY, record
 
 SOURCE = "platform.events"
+PROMOTION = "slot gacor maxwin free kredit RM10 daftar sekarang wa.me/60123456789"
 RECORDS: list[bytes | None] = [
     record(CANARY, "secret-id"),
     record("hello secret"),
-    record("slot gacor maxwin free kredit RM10 daftar sekarang wa.me/60123456789"),
+    record(PROMOTION),
     b"not json, secret",
     b"[]",
     None,
@@ -163,7 +164,7 @@ def test_the_canary_leaves_the_time_of_its_confirmation(built: Line) -> None:
     metrics.expect(Settings(sources={SOURCE: Source()}))
     name = "canary_last_seen_timestamp_seconds"
     told = [value(registry, name, source=SOURCE)]
-    for text, second in ((CANARY, 5), ("hello", 9)):
+    for text, second in ((CANARY, 5), (PROMOTION, 9)):
         screening = built.screen(SOURCE, [record(text)])
         metrics.escalated(SOURCE, screening, datetime.fromtimestamp(second, UTC))
         told.append(value(registry, name, source=SOURCE))
