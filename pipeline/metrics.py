@@ -15,10 +15,11 @@ message is counted once for each batch.
 import math
 import os
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from typing import Final, get_args
 
 from prometheus_client import (
@@ -33,13 +34,15 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from detectors.contract import Detector
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
 from pipeline.guard import Health
 from pipeline.processes import METRICS_FOLDER
 from pipeline.screen import Screening
 from pipeline.settings import Settings
-from schemas import Event, Reason, Verdict
+from schemas import Event, Reason
+from schemas.labels import taxonomy
 
 # The time a counter was born is noise on a page that people read.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
@@ -50,7 +53,11 @@ CANARY: Final = "canary.seen"
 """The label of a verdict about the canary string."""
 
 _FAILED: Final = "detector.failed"
-_LANGUAGES: Final = frozenset({"en", "id", "ms", "ta", "zh"})
+_LANGUAGES: Final = ("en", "id", "ms", "ta", "zh")
+_OTHER: Final = "other"
+_UNKNOWN: Final = "unknown"
+_AUDIENCES: Final = ("dm", "group", "public")
+_FORMS: Final = ("reference", "dead_letter")
 _ESCALATIONS: Final = frozenset({"review", "escalate"})
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -120,7 +127,13 @@ class Metrics:
         self.escalations = Counter(
             "penjaga_escalations",
             "Confirmed escalations: verdicts whose action is review or escalate.",
-            ["source", "label", "severity", "audience", "language"],
+            ["source", "label", "severity", "audience"],
+            registry=registry,
+        )
+        self.languages = Counter(
+            "penjaga_escalations_by_language",
+            "Confirmed escalations by the language that the platform tells; all but five are other.",
+            ["source", "label", "language"],
             registry=registry,
         )
         self.detector_info = Gauge(
@@ -295,6 +308,8 @@ class Metrics:
                 self.rejected.labels(source, reason.value)
             self.rejected_in_a_row.labels(source).set(0)
             self.canary_seen.labels(source).set(0)
+        for form in _FORMS:
+            self.reduced.labels(form)
         self.rejected_in_a_row_limit.set(settings.screening.dead_letters_in_a_row)
         for name, feed in settings.feeds.items():
             self.feed_interval_seconds.labels(name).set(feed.interval_seconds)
@@ -306,16 +321,26 @@ class Metrics:
             _forget(self.configuration, former, release)
         self.configuration.labels(digest, release).set(1)
 
-    def installed(self, versions: Mapping[str, str]) -> None:
-        """Say which version of each detector this worker runs, by its name."""
-        for name, now in versions.items():
+    def installed(self, detectors: Iterable[Detector], sources: Iterable[str]) -> None:
+        """Say which version of each detector this worker runs; export zeros for what it can find."""
+        versions = {}
+        for detector in detectors:
+            name, now = detector.name, detector.version
+            versions[name] = now
             before = self._versions.get(name)
-            if before != now:
-                if before is not None:
-                    _forget(self.detector_info, name, before)
-                self.findings.labels(name, _FAILED)
-                self.detector_info.labels(name, now).set(1)
-        self._versions = dict(versions)
+            if before == now:
+                continue
+            if before is not None:
+                _forget(self.detector_info, name, before)
+            self.detector_info.labels(name, now).set(1)
+            self.findings.labels(name, _FAILED)
+            for source, label in product(sources, detector.labels):
+                self.findings.labels(name, label)
+                for audience in _AUDIENCES:
+                    self.escalations.labels(source, label, taxonomy().severity(label), audience)
+                for language in (*_LANGUAGES, _OTHER, _UNKNOWN):
+                    self.languages.labels(source, label, language)
+        self._versions = versions
 
     def consumed(
         self, lags: Mapping[tuple[str, int], int], chunks: int, unconfirmed_seconds: float
@@ -372,10 +397,12 @@ class Metrics:
         if first is not None:
             self.event_delay_seconds.labels(source).observe(_delay(first, now))
         delay = self.escalation_delay_seconds.labels(source)
-        escalations: Tally[tuple[str, str, str, str]] = Tally()
+        escalations: Tally[tuple[str, str, str]] = Tally()
+        languages: Tally[tuple[str, str]] = Tally()
         for position, verdicts in screening.verdicts.items():
             escalated = [v for v in verdicts if v.action in _ESCALATIONS]
-            escalations.update(map(_kind, escalated))
+            escalations.update((v.label, v.severity, v.event.audience) for v in escalated)
+            languages.update((v.label, _language(v.event.language)) for v in escalated)
             event = screening.events[position]
             if escalated and isinstance(event, Event):
                 delay.observe(_delay(event, now))
@@ -383,17 +410,20 @@ class Metrics:
                 self.canary_seen.labels(source).set(now.timestamp())
         for kind, count in escalations.items():
             self.escalations.labels(source, *kind).inc(count)
+        for (label, language), count in languages.items():
+            self.languages.labels(source, label, language).inc(count)
 
 
 def _delay(event: Event, now: datetime) -> float:
     return max(0.0, (now - event.occurred_at).total_seconds())
 
 
-def _kind(verdict: Verdict) -> tuple[str, str, str, str]:
-    """Return label, severity, audience and language; a language that no detector knows is `other`."""
-    told = (verdict.event.language or "").partition("-")[0].lower()
-    language = (told if told in _LANGUAGES else "other") if told else "unknown"
-    return verdict.label, verdict.severity, verdict.event.audience, language
+def _language(told: str | None) -> str:
+    """Return one of a closed set for a language tag, which may be anything."""
+    language = (told or "").partition("-")[0].lower()
+    if not language:
+        return _UNKNOWN
+    return language if language in _LANGUAGES else _OTHER
 
 
 def _forget(gauge: Gauge, *labels: str) -> None:

@@ -1,5 +1,6 @@
 """What is deployed for those who watch: rules, alerts, the runbook's sections, and the metrics that exist."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,23 @@ def sections() -> dict[str, str]:
 def batches(parts: list[str]) -> list[tuple[str, str]]:
     """Return headings with what follows each."""
     return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def dashboards() -> list[dict[str, Any]]:
+    """Return every dashboard."""
+    return [
+        json.loads(path.read_text())
+        for path in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+    ]
+
+
+def queries(dashboard: dict[str, Any]) -> dict[str, str]:
+    """Return the queries of a dashboard, by their panel's title and their letter."""
+    return {
+        f"{panel['title']}/{target['refId']}": target["expr"]
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", ())
+    }
 
 
 def exported() -> set[str]:

@@ -8,7 +8,7 @@ import regex
 
 from pipeline.cli import cli
 from pipeline.settings import Settings, load
-from tests.deploy.monitoring import DEPLOY, RUNBOOK, alerts, sections, unknown
+from tests.deploy.monitoring import DEPLOY, RUNBOOK, alerts, dashboards, sections, unknown
 
 PARTS: Final = ("**Means.**", "**Look here.**", "**Do this.**", "**Wake** ")
 _CODE: Final = regex.compile(r"`([^`\n]+)`")
@@ -84,14 +84,7 @@ def test_each_metric_and_setting_exists() -> None:
 
 def test_each_dashboard_exists() -> None:
     """Those it names in italics are those that are deployed."""
-    titles = {
-        regex.search(r'^  "title": "Penjaga: (.+)"', path.read_text(), regex.M)[1]
-        for path in (DEPLOY / "grafana" / "dashboards").glob("*.json")
-    }
-    named = {
-        " ".join(name.split())
-        for name in regex.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", RUNBOOK.read_text())
-    }
+    titles = {dashboard["title"].removeprefix("Penjaga: ") for dashboard in dashboards()}
+    italics = regex.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", RUNBOOK.read_text())
 
-    assert titles
-    assert titles == named
+    assert titles == {" ".join(name.split()) for name in italics}

@@ -12,6 +12,7 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from detectors.canary import Canary
 from pipeline.feed import Feed
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
@@ -151,9 +152,10 @@ def test_escalations_are_counted_by_whom_they_reach_and_in_what_language(built: 
     ]
     metrics.escalated(SOURCE, built.screen(SOURCE, records), datetime.now(UTC))
 
-    begin = f"{SOURCE}/canary.seen/SEV3/public"
+    begin = f"{SOURCE}/canary.seen"
+    assert {f"{begin}/SEV3/public": 5} == series(registry, "escalations_total")
     assert {f"{begin}/unknown": 2, f"{begin}/ms": 2, f"{begin}/other": 1} == series(
-        registry, "escalations_total"
+        registry, "escalations_by_language_total"
     )
 
 
@@ -205,24 +207,36 @@ def test_what_can_happen_is_zero_before_it_does() -> None:
     metrics = Metrics(registry)
     feed = Feed(url="https://lists.example/", label="fraud.phishing", interval_seconds=60.0)
     metrics.expect(Settings(sources={SOURCE: Source()}, feeds={"phish": feed}))
-    metrics.installed({"canary": "1"})
+    metrics.installed([Canary()], [SOURCE])
 
     rejected = series(registry, "events_rejected_total")
     assert {f"{SOURCE}/{reason.value}" for reason in Reason} == set(rejected)
     assert {0} == set(rejected.values())
-    assert {"canary/detector.failed": 0} == series(registry, "findings_total")
+    assert {"canary/detector.failed": 0, "canary/canary.seen": 0} == series(
+        registry, "findings_total"
+    )
+    assert {
+        f"{SOURCE}/canary.seen/SEV3/{audience}" for audience in ("dm", "group", "public")
+    } == set(series(registry, "escalations_total"))
+    assert 7 == len(series(registry, "escalations_by_language_total"))
     assert 60 == value(registry, "feed_interval_seconds", feed="phish")
     assert 1000 == value(registry, "events_rejected_in_a_row_limit")
 
 
+class Newer(Canary):
+    """A detector whose terms have changed."""
+
+    version = "2"
+
+
 def test_a_worker_tells_one_version_of_each_detector() -> None:
-    """The one before is gone when a list, and so a version, changes."""
+    """The one before is gone when a list or a term, and so a version, changes."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    for version in ("1+a", "1+a", "1+b"):
-        metrics.installed({"canary": "1", "listed_links": version})
+    for detector in (Canary(), Canary(), Newer()):
+        metrics.installed([detector], [SOURCE])
 
-    assert {"canary/1": 1, "listed_links/1+b": 1} == series(registry, "detector_info")
+    assert {"canary/2": 1} == series(registry, "detector_info")
 
 
 def test_every_name_has_the_prefix_and_a_unit_prometheus_knows() -> None:
