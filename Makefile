@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench bench-quick lock clean
+.PHONY: help install demo test lint bench bench-quick dashboards lock clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,9 @@ bench: install  ## Measure beside other clients and frameworks, on Apache Kafka;
 
 bench-quick: install  ## Measure the pure computing in half a minute; compare with the baseline.
 	$(BIN)/python -m tests.bench --quick $(ARGS)
+
+dashboards: install  ## Write Grafana's dashboards from deploy/grafana/pages.py.
+	$(BIN)/python deploy/grafana
 
 # Without local folders of packages, whose hashes nobody else could find.
 lock: install  ## Renew requirements.lock, and the image's, within the bounds of pyproject.toml.

@@ -56,6 +56,10 @@ COMMIT_SECONDS: Final = 0.25
 """How often offsets are committed. After a crash, what a worker did in this time is done again."""
 
 
+OBSERVE_SECONDS: Final = 1.0
+"""How often the worker says how far behind it is."""
+
+
 class Health:
     """What the health endpoints answer from, and what a stop has to wait for."""
 
@@ -165,6 +169,7 @@ def build(
         web_stats_enabled=False,
         web_metrics_enabled=False,
     )
+    metrics.expect(settings)
     metrics.configured(latest.line.configuration)
 
     async def connect() -> None:
@@ -172,12 +177,9 @@ def build(
         worker.is_connected.set()
 
     async def commit_regularly() -> None:
-        lags: Mapping[TP, int] = {}
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             await _guarded(_commit(app, settings.kafka.delivery_seconds))
-            former, lags = lags, consumer_of(app).lags()
-            metrics.lags(former, lags)
 
     async def follow_lists() -> None:
         await latest.follow(metrics)
@@ -199,6 +201,7 @@ def build(
 
     app.task(connect)
     app.task(commit_regularly)
+    app.task(_observing(app, worker))
     app.task(follow_lists)
     app.on_before_shutdown.connect(disconnect, weak=False)
     app.on_partitions_revoked.connect(_revoked(app, worker), weak=False)
@@ -231,8 +234,20 @@ def _assigned(worker: Worker) -> Callable[..., Any]:
     async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
         worker.health.partitions = set(assigned)
         worker.metrics.assigned_partitions.set(len(assigned))
+        worker.metrics.assignments.inc()
 
     return on_assigned
+
+
+def _observing(app: faust.App, worker: Worker) -> Callable[..., Any]:
+    async def observe_regularly() -> None:
+        while True:
+            await asyncio.sleep(OBSERVE_SECONDS)
+            consumer = consumer_of(app)
+            unconfirmed_seconds = worker.health.vitals().unconfirmed_seconds
+            worker.metrics.consumed(consumer.lags(), consumer.unconfirmed, unconfirmed_seconds)
+
+    return observe_regularly
 
 
 async def _guarded(work: Any) -> Any:
@@ -319,6 +334,7 @@ class _Source:
             self._generation, self._in_a_row = generation, 0
         count = len(batch.values)
         longest, self._in_a_row = _rejected_in_a_row(screening.rejected, count, self._in_a_row)
+        self._worker.metrics.rejected_in_a_row.labels(self._topic).set(self._in_a_row)
         if longest >= self._worker.settings.screening.dead_letters_in_a_row:
             raise DeliveryFailedError(_storm(longest, batch.record(count - 1)))
         return bool(self._in_a_row) and len(screening.rejected) == count

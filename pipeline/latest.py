@@ -45,6 +45,7 @@ class LatestLine:
     def tell(self, metrics: Metrics) -> None:
         """Say how the detectors fare; log whose breaker opened or closed."""
         former, self._health = self._health, self._guard.health()
+        metrics.installed(self.line.chain.detectors, self._settings.sources)
         metrics.detectors(former, self._health)
         for name, health in self._health.items():
             before = former[name].state if name in former else "closed"

@@ -1,20 +1,27 @@
 """Metrics: every name Penjaga exports, in one place.
 
-Label values come from closed sets (sources, topics and feeds of the configuration, labels of the taxonomy,
-names of installed detectors, reasons of rejection, outcomes of a sync); never an id, a link or text.
+Label values come from closed sets (sources, topics and feeds of the configuration, partitions of the sources,
+labels of the taxonomy, names and versions of installed detectors, reasons of rejection, outcomes of a sync,
+kinds of audience, the languages detectors know); never an id, a link or text. Not the platform: that is
+whatever an event says, and a source stands for it.
 Conservation holds per source: received = passed + flagged + rejected.
+
+The first word after the prefix says what a metric is about: `events`, `batch`, `consumer`, `verdicts` and
+`escalations` for the path of a message; `detector` for a detector's own budget and breaker; `feed` for lists;
+`signals`, `subjects` and `table` are kept for the memory of subjects and its recovery. What is counted per
+message is counted once for each batch.
 """
 
 import math
 import os
 from collections import Counter as Tally
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from typing import Final, get_args
 
-from faust.types import TP
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -27,18 +34,31 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
+from detectors.contract import Detector
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
 from pipeline.guard import Health
 from pipeline.processes import METRICS_FOLDER
 from pipeline.screen import Screening
-from schemas import Event
+from pipeline.settings import Settings
+from schemas import Event, Reason
+from schemas.labels import taxonomy
 
 # The time a counter was born is noise on a page that people read.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+CANARY: Final = "canary.seen"
+"""The label of a verdict about the canary string."""
+
+_FAILED: Final = "detector.failed"
+_LANGUAGES: Final = ("en", "id", "ms", "ta", "zh")
+_OTHER: Final = "other"
+_UNKNOWN: Final = "unknown"
+_AUDIENCES: Final = ("dm", "group", "public")
+_FORMS: Final = ("reference", "dead_letter")
+_ESCALATIONS: Final = frozenset({"review", "escalate"})
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -104,6 +124,25 @@ class Metrics:
         self.findings = Counter(
             "penjaga_findings", "Findings by detector.", ["detector", "label"], registry=registry
         )
+        self.escalations = Counter(
+            "penjaga_escalations",
+            "Confirmed escalations: verdicts whose action is review or escalate.",
+            ["source", "label", "severity", "audience"],
+            registry=registry,
+        )
+        self.languages = Counter(
+            "penjaga_escalations_by_language",
+            "Confirmed escalations by the language that the platform tells; all but five are other.",
+            ["source", "label", "language"],
+            registry=registry,
+        )
+        self.detector_info = Gauge(
+            "penjaga_detector_info",
+            "1 for the version of a detector that this worker runs; its terms and model are part of it.",
+            ["detector", "version"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.overruns = Counter(
             "penjaga_detector_overruns",
             "Times a detector took longer than its budget.",
@@ -154,6 +193,57 @@ class Metrics:
             buckets=_DELAYS,
             registry=registry,
         )
+        self.event_delay_seconds = Histogram(
+            "penjaga_event_delay_seconds",
+            "From an event's own time to the confirmation of its batch; the first of each batch is taken.",
+            ["source"],
+            buckets=_DELAYS,
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "penjaga_consumer_lag_records",
+            "Records of a partition that this worker has yet to confirm, as far as the broker has told.",
+            ["source", "partition"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.chunks = Gauge(
+            "penjaga_consumer_chunks",
+            "Chunks of records in hand: fetched and not confirmed.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.assignments = Counter(
+            "penjaga_consumer_assignments",
+            "Times partitions were assigned to this worker, none included.",
+            registry=registry,
+        )
+        self.unconfirmed_seconds = Gauge(
+            "penjaga_batch_unconfirmed_seconds",
+            "How long the batch that is longest in hand has been waiting for the broker's confirmation.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.rejected_in_a_row = Gauge(
+            "penjaga_events_rejected_in_a_row",
+            "Records rejected since the last good one; tombstones do not count.",
+            ["source"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.rejected_in_a_row_limit = Gauge(
+            "penjaga_events_rejected_in_a_row_limit",
+            "So many stop the worker: screening.dead_letters_in_a_row.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.canary_seen = Gauge(
+            "penjaga_canary_last_seen_timestamp_seconds",
+            "When the verdict about a canary string was last confirmed; 0 if never since the start.",
+            ["source"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
         self.last_batch = Gauge(
             "penjaga_last_batch_timestamp_seconds",
             "When the last batch was confirmed.",
@@ -167,13 +257,6 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.lag = Gauge(
-            "penjaga_consumer_lag_records",
-            "Records of a partition that are not confirmed yet; 0 once it is read elsewhere.",
-            ["source", "partition"],
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
         self.feed_age_seconds = Gauge(
             "penjaga_feed_age_seconds",
             "Since the source of a list last confirmed it; infinite if it never has.",
@@ -184,6 +267,13 @@ class Metrics:
         self.feed_entries = Gauge(
             "penjaga_feed_entries",
             "Names of a list that this worker looks for, or takes out of the other lists.",
+            ["feed"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.feed_interval_seconds = Gauge(
+            "penjaga_feed_interval_seconds",
+            "How often a list is meant to be fetched.",
             ["feed"],
             registry=registry,
             multiprocess_mode="livemostrecent",
@@ -204,15 +294,66 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._versions: dict[str, str] = {}
+        self._lagging: set[tuple[str, str]] = set()
+
+    def expect(self, settings: Settings) -> None:
+        """Export zeros for what can happen to each source, so that its first time is an increase."""
+        for source in settings.sources:
+            self.received.labels(source)
+            self.received_bytes.labels(source)
+            self.passed.labels(source)
+            self.flagged.labels(source)
+            for reason in Reason:
+                self.rejected.labels(source, reason.value)
+            self.rejected_in_a_row.labels(source).set(0)
+            self.canary_seen.labels(source).set(0)
+        for form in _FORMS:
+            self.reduced.labels(form)
+        self.rejected_in_a_row_limit.set(settings.screening.dead_letters_in_a_row)
+        for name, feed in settings.feeds.items():
+            self.feed_interval_seconds.labels(name).set(feed.interval_seconds)
 
     def configured(self, digest: str, former: str = "") -> None:
         """Say what this worker runs, and that it does not run what it ran before."""
         release = version("penjaga")
         if former and former != digest:
-            self.configuration.labels(former, release).set(0)
-            if METRICS_FOLDER not in os.environ:  # what several processes share cannot be removed
-                self.configuration.remove(former, release)
+            _forget(self.configuration, former, release)
         self.configuration.labels(digest, release).set(1)
+
+    def installed(self, detectors: Iterable[Detector], sources: Iterable[str]) -> None:
+        """Say which version of each detector this worker runs; export zeros for what it can find."""
+        versions = {}
+        for detector in detectors:
+            name, now = detector.name, detector.version
+            versions[name] = now
+            before = self._versions.get(name)
+            if before == now:
+                continue
+            if before is not None:
+                _forget(self.detector_info, name, before)
+            self.detector_info.labels(name, now).set(1)
+            self.findings.labels(name, _FAILED)
+            for source, label in product(sources, detector.labels):
+                self.findings.labels(name, label)
+                for audience in _AUDIENCES:
+                    self.escalations.labels(source, label, taxonomy().severity(label), audience)
+                for language in (*_LANGUAGES, _OTHER, _UNKNOWN):
+                    self.languages.labels(source, label, language)
+        self._versions = versions
+
+    def consumed(
+        self, lags: Mapping[tuple[str, int], int], chunks: int, unconfirmed_seconds: float
+    ) -> None:
+        """Say how far behind this worker is, by source and partition, and what it has in hand."""
+        now = {(source, str(partition)): lag for (source, partition), lag in lags.items()}
+        for source, partition in self._lagging - now.keys():
+            _forget(self.lag, source, partition)
+        for (source, partition), lag in now.items():
+            self.lag.labels(source, partition).set(lag)
+        self._lagging = set(now)
+        self.chunks.set(chunks)
+        self.unconfirmed_seconds.set(unconfirmed_seconds)
 
     def feeds(
         self, states: Mapping[str, FeedState], entries: Mapping[str, int], now: datetime
@@ -226,13 +367,6 @@ class Metrics:
                 is_last = state is not None and state.outcome == outcome
                 self.feed_sync.labels(name, outcome).set(is_last)
 
-    def lags(self, former: Collection[TP], lags: Mapping[TP, int]) -> None:
-        """Say how far behind each partition is; those `former`ly read have no lag here any more."""
-        for topic, partition in {*former} - lags.keys():
-            self.lag.labels(topic, str(partition)).set(0)
-        for (topic, partition), lag in lags.items():
-            self.lag.labels(topic, str(partition)).set(lag)
-
     def screened(self, source: str, records: list[bytes | None], screening: Screening) -> None:
         """Count a batch once its writes are confirmed, so that a crash counts nothing twice."""
         self.received.labels(source).inc(len(records))
@@ -243,12 +377,12 @@ class Metrics:
         rejections = Tally(rejected.reason.value for rejected in screening.rejected.values())
         for reason, count in rejections.items():
             self.rejected.labels(source, reason).inc(count)
-        for findings in screening.findings.values():
-            for finding in findings:
-                self.findings.labels(finding.detector, finding.label).inc()
-        for verdicts in screening.verdicts.values():
-            for verdict in verdicts:
-                self.verdicts.labels(verdict.label, verdict.action).inc()
+        findings = Tally((f.detector, f.label) for fs in screening.findings.values() for f in fs)
+        for (detector, label), count in findings.items():
+            self.findings.labels(detector, label).inc(count)
+        verdicts = Tally((v.label, v.action) for vs in screening.verdicts.values() for v in vs)
+        for (label, action), count in verdicts.items():
+            self.verdicts.labels(label, action).inc(count)
 
     def detectors(self, former: Mapping[str, Health], health: Mapping[str, Health]) -> None:
         """Say how the detectors fare, and what has come about since they fared as before."""
@@ -258,11 +392,42 @@ class Metrics:
             self.breaker_open.labels(name).set(now.state == "open")
 
     def escalated(self, source: str, screening: Screening, now: datetime) -> None:
-        """Observe how long after each event its escalation was confirmed."""
+        """Count the escalations of a batch that is confirmed, and how long after each event that was."""
+        first = next((event for event in screening.events if isinstance(event, Event)), None)
+        if first is not None:
+            self.event_delay_seconds.labels(source).observe(_delay(first, now))
         delay = self.escalation_delay_seconds.labels(source)
+        escalations: Tally[tuple[str, str, str]] = Tally()
+        languages: Tally[tuple[str, str]] = Tally()
         for position, verdicts in screening.verdicts.items():
+            escalated = [v for v in verdicts if v.action in _ESCALATIONS]
+            escalations.update((v.label, v.severity, v.event.audience) for v in escalated)
+            languages.update((v.label, _language(v.event.language)) for v in escalated)
             event = screening.events[position]
-            if isinstance(event, Event) and any(
-                v.action in ("review", "escalate") for v in verdicts
-            ):
-                delay.observe(max(0.0, (now - event.occurred_at).total_seconds()))
+            if escalated and isinstance(event, Event):
+                delay.observe(_delay(event, now))
+            if any(v.label == CANARY for v in verdicts):
+                self.canary_seen.labels(source).set(now.timestamp())
+        for kind, count in escalations.items():
+            self.escalations.labels(source, *kind).inc(count)
+        for (label, language), count in languages.items():
+            self.languages.labels(source, label, language).inc(count)
+
+
+def _delay(event: Event, now: datetime) -> float:
+    return max(0.0, (now - event.occurred_at).total_seconds())
+
+
+def _language(told: str | None) -> str:
+    """Return one of a closed set for a language tag, which may be anything."""
+    language = (told or "").partition("-")[0].lower()
+    if not language:
+        return _UNKNOWN
+    return language if language in _LANGUAGES else _OTHER
+
+
+def _forget(gauge: Gauge, *labels: str) -> None:
+    """Stop exporting a series; what several processes share cannot be removed, and is 0 from then on."""
+    gauge.labels(*labels).set(0)
+    if METRICS_FOLDER not in os.environ:
+        gauge.remove(*labels)

@@ -71,6 +71,11 @@ class Offsets(Generic[P]):
         """How many spans were fetched and not yet confirmed."""
         return self._unconfirmed
 
+    def base(self, partition: P) -> int | None:
+        """Return the offset below which all of a partition is confirmed, as last looked at for a commit."""
+        reading = self._readings.get(partition)
+        return reading.base if reading else None
+
     def fetched(self, partition: P, generation: int, begin: int, end: int) -> Span[P] | None:
         """Take note of a fetch; None if the partition has to be read again from before it.
 
@@ -123,12 +128,6 @@ class Offsets(Generic[P]):
         """Return, once, the span from whose beginning each partition that lost one must be read again."""
         rereads, self._rereads = self._rereads, {}
         return rereads
-
-    def confirmed(self) -> dict[P, int]:
-        """Return, for each partition that is read, the offset below which everything is confirmed."""
-        for reading in self._readings.values():
-            self._advance(reading)
-        return {partition: reading.base for partition, reading in self._readings.items()}
 
     def take_committable(self) -> dict[P, int]:
         """Return the offsets to commit, by partition; each is handed out once."""

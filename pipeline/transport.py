@@ -165,6 +165,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         client._isolation_level = "read_committed"  # noqa: SLF001
         return client
 
+    def place(self, partition: TP) -> tuple[int, int] | None:
+        """Return the client's position in a partition and its end, if a fetch has told; from any thread."""
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        assignment = subscription.assignment if subscription else None
+        if assignment is None or partition not in assignment.tps:
+            return None
+        state = assignment.state_value(partition)
+        position, end = state._position, state.highwater  # noqa: SLF001
+        return None if position is None or end is None else (position, end)
+
     async def fetch(
         self, partitions: frozenset[TP], room: int, rereads: dict[TP, Span[TP]]
     ) -> list[_Fetch]:
@@ -307,16 +317,19 @@ class Consumer(driver.Consumer):
         """How many chunks were fetched and not yet confirmed."""
         return sum(offsets.unconfirmed for offsets in self._offsets.values())
 
-    def lags(self) -> dict[TP, int]:
-        """Return how many records of each batched partition that is read are not confirmed yet."""
+    def lags(self) -> dict[tuple[str, int], int]:
+        """Return how many records of each partition are not confirmed, by topic and partition number.
+
+        By what fetches told, so that looking costs no request; partitions without one are left out.
+        """
         lags = {}
-        assigned = self._thread.assignment()
-        for offsets in self._offsets.values():
-            for partition, confirmed in offsets.confirmed().items():
-                # The client knows the end of a partition from its last fetch.
-                end = self._thread.highwater(partition) if partition in assigned else None
-                if end is not None:
-                    lags[partition] = max(0, end - confirmed)
+        for partition in self._batched_partitions():
+            base = self._offsets_of(partition.topic).base(partition)
+            place = self._thread.place(partition)
+            if place is not None:
+                position, end = place
+                begin = position if base is None else base
+                lags[partition.topic, partition.partition] = max(0, end - begin)
         return lags
 
     def is_current(self, chunk: Chunk) -> bool:

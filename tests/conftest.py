@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+import shutil
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -19,7 +20,7 @@ def unavailable() -> Callable[[str, str], NoReturn]:
     """Return what a fixture calls when the machine lacks something: its short name and the remedy.
 
     The tests are skipped, and the summary says how to get it. When the name is in the environment
-    variable `PENJAGA_REQUIRE` (`kafka,...`), they fail: then a green run has left nothing out.
+    variable `PENJAGA_REQUIRE` (`kafka,prometheus`), they fail: then a green run has left nothing out.
     """
 
     def leave(need: str, remedy: str) -> NoReturn:
@@ -28,3 +29,13 @@ def unavailable() -> Callable[[str, str], NoReturn]:
         pytest.skip(remedy)
 
     return leave
+
+
+@pytest.fixture(scope="session")
+def needs_prometheus(unavailable: Callable[[str, str], NoReturn]) -> None:
+    """Leave the test out, or fail it when required, where Prometheus or its Alertmanager is missing."""
+    if not all(map(shutil.which, ("prometheus", "promtool", "prometheus-alertmanager"))):
+        unavailable(
+            "prometheus",
+            "alerts and dashboards need Prometheus: apt-get install prometheus prometheus-alertmanager",
+        )

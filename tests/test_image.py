@@ -71,7 +71,7 @@ def test_the_image_runs_as_nobody_and_says_how_it_is() -> None:
 def test_settings_of_image_and_compose_file_exist() -> None:
     """A variable that no setting answers to would end the worker."""
     variables = dict(re.findall(r"\b(PENJAGA_\w+)=(\S+)", DOCKERFILE))
-    variables |= COMPOSE["services"]["worker"]["environment"]
+    variables |= COMPOSE["services"]["penjaga"]["environment"]
     settings = load(None, variables)
 
     assert "kafka:29092" == settings.kafka.bootstrap_servers
@@ -114,7 +114,7 @@ def test_images_are_pinned_to_a_version() -> None:
 
 def test_the_worker_may_write_only_where_it_keeps_things() -> None:
     """A read-only file system, no capability, and time to finish what is in hand."""
-    worker = COMPOSE["services"]["worker"]
+    worker = COMPOSE["services"]["penjaga"]
 
     assert worker["read_only"] is True
     assert ["ALL"] == worker["cap_drop"]

@@ -12,20 +12,24 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from detectors.canary import Canary
+from pipeline.feed import Feed
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
 from pipeline.line import Line
 from pipeline.metrics import Metrics, Usage
 from pipeline.processes import METRICS_FOLDER
+from pipeline.settings import Settings, Source
 from schemas import Event, Reason
 from schemas.labels import taxonomy
 from tests.pipeline.events import CANARY, record
 
 SOURCE = "platform.events"
+PROMOTION = "slot gacor maxwin free kredit RM10 daftar sekarang wa.me/60123456789"
 RECORDS: list[bytes | None] = [
     record(CANARY, "secret-id"),
     record("hello secret"),
-    record("slot gacor maxwin free kredit RM10 daftar sekarang wa.me/60123456789"),
+    record(PROMOTION),
     b"not json, secret",
     b"[]",
     None,
@@ -120,6 +124,119 @@ def test_the_delay_counts_from_the_events_own_time(built: Line) -> None:
     name = "penjaga_escalation_delay_seconds"
     assert 4 == registry.get_sample_value(f"{name}_count", {"source": SOURCE})
     assert 6.0 == registry.get_sample_value(f"{name}_sum", {"source": SOURCE})
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """Return a sample of one of Penjaga's metrics."""
+    return registry.get_sample_value(f"penjaga_{name}", labels)
+
+
+def series(registry: CollectorRegistry, name: str) -> dict[str, float]:
+    """Return the samples of one of Penjaga's metrics by the values of their labels."""
+    return {
+        "/".join(sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == f"penjaga_{name}"
+    }
+
+
+def test_escalations_are_counted_by_whom_they_reach_and_in_what_language(built: Line) -> None:
+    """A language nobody knows is `other`, no language `unknown`; what is only in shadow does not count."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    languages = [None, "ms", "ms-MY", "tlh", ""]
+    records: list[bytes | None] = [
+        record(CANARY, f"m-{n}", **({} if language is None else {"language": language}))
+        for n, language in enumerate(languages)
+    ]
+    metrics.escalated(SOURCE, built.screen(SOURCE, records), datetime.now(UTC))
+
+    begin = f"{SOURCE}/canary.seen"
+    assert {f"{begin}/SEV3/public": 5} == series(registry, "escalations_total")
+    assert {f"{begin}/unknown": 2, f"{begin}/ms": 2, f"{begin}/other": 1} == series(
+        registry, "escalations_by_language_total"
+    )
+
+
+def test_the_canary_leaves_the_time_of_its_confirmation(built: Line) -> None:
+    """0 until the first; a batch without one leaves it as it is."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.expect(Settings(sources={SOURCE: Source()}))
+    name = "canary_last_seen_timestamp_seconds"
+    told = [value(registry, name, source=SOURCE)]
+    for text, second in ((CANARY, 5), (PROMOTION, 9)):
+        screening = built.screen(SOURCE, [record(text)])
+        metrics.escalated(SOURCE, screening, datetime.fromtimestamp(second, UTC))
+        told.append(value(registry, name, source=SOURCE))
+
+    assert [0, 5, 5] == told
+
+
+def test_the_first_event_of_a_batch_stands_for_its_delay(built: Line) -> None:
+    """One observation for a batch, whatever was rejected before it; none where nothing could be read."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    screening = built.screen(SOURCE, [b"[]", record("hello"), record("hello")])
+    event = screening.events[1]
+    assert isinstance(event, Event)
+    for batch in (screening, built.screen(SOURCE, [b"[]"])):
+        metrics.escalated(SOURCE, batch, event.occurred_at + timedelta(seconds=4))
+
+    assert 1 == value(registry, "event_delay_seconds_count", source=SOURCE)
+    assert 4 == value(registry, "event_delay_seconds_sum", source=SOURCE)
+
+
+def test_a_lag_is_told_for_as_long_as_the_partition_is_here() -> None:
+    """A partition that went to another worker leaves no old number behind."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.consumed({(SOURCE, 0): 7, (SOURCE, 1): 0}, 2, 1.5)
+    before = series(registry, "consumer_lag_records")
+    metrics.consumed({(SOURCE, 1): 3}, 0, 0.0)
+
+    assert {f"{SOURCE}/0": 7, f"{SOURCE}/1": 0} == before
+    assert {f"{SOURCE}/1": 3} == series(registry, "consumer_lag_records")
+    assert 0 == value(registry, "batch_unconfirmed_seconds")
+
+
+def test_what_can_happen_is_zero_before_it_does() -> None:
+    """Prometheus sees an increase only from a number that it has seen."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    feed = Feed(url="https://lists.example/", label="fraud.phishing", interval_seconds=60.0)
+    metrics.expect(Settings(sources={SOURCE: Source()}, feeds={"phish": feed}))
+    metrics.installed([Canary()], [SOURCE])
+
+    rejected = series(registry, "events_rejected_total")
+    assert {f"{SOURCE}/{reason.value}" for reason in Reason} == set(rejected)
+    assert {0} == set(rejected.values())
+    assert {"canary/detector.failed": 0, "canary/canary.seen": 0} == series(
+        registry, "findings_total"
+    )
+    assert {
+        f"{SOURCE}/canary.seen/SEV3/{audience}" for audience in ("dm", "group", "public")
+    } == set(series(registry, "escalations_total"))
+    assert 7 == len(series(registry, "escalations_by_language_total"))
+    assert 60 == value(registry, "feed_interval_seconds", feed="phish")
+    assert 1000 == value(registry, "events_rejected_in_a_row_limit")
+
+
+class Newer(Canary):
+    """A detector whose terms have changed."""
+
+    version = "2"
+
+
+def test_a_worker_tells_one_version_of_each_detector() -> None:
+    """The one before is gone when a list or a term, and so a version, changes."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for detector in (Canary(), Canary(), Newer()):
+        metrics.installed([detector], [SOURCE])
+
+    assert {"canary/2": 1} == series(registry, "detector_info")
 
 
 def test_every_name_has_the_prefix_and_a_unit_prometheus_knows() -> None:

@@ -299,15 +299,13 @@ def test_what_is_confirmed_is_forgotten() -> None:
     assert 0 == sum(len(kept) for kept in vars(offsets).values() if isinstance(kept, dict)) - 1
 
 
-def test_lag_counts_from_what_is_confirmed() -> None:
-    """Not from what is fetched, nor from what is committed."""
-    offsets = Offsets[str]()
-    first, second = fetched(offsets, 5, 10), fetched(offsets, 10, 20)
-    before = offsets.confirmed()
-    offsets.confirm(second)
-    between = offsets.confirmed()
+def test_the_base_moves_with_what_is_confirmed() -> None:
+    """It is where reading began until a commit is looked for, and unknown of what was never fetched."""
+    offsets: Offsets[str] = Offsets()
+    first = fetched(offsets, 5, 8)
+    fetched(offsets, 8, 9)
+    before = offsets.base("a")
     offsets.confirm(first)
+    offsets.take_committable()
 
-    assert [{"a": 5}, {"a": 5}, {"a": 20}] == [before, between, offsets.confirmed()]
-    assert {"a": 20} == offsets.take_committable()
-    assert {"a": 20} == offsets.confirmed()
+    assert (5, 8, None) == (before, offsets.base("a"), offsets.base("b"))
