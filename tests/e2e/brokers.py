@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -163,6 +164,14 @@ class KafkaCluster:
         process = self._processes.pop(node)
         process.kill()
         process.wait()
+
+    def pause(self, node: int) -> None:
+        """Let a node hang: its connections stay, and nothing answers."""
+        self._processes[node].send_signal(signal.SIGSTOP)
+
+    def resume(self, node: int) -> None:
+        """Let a node that hangs go on."""
+        self._processes[node].send_signal(signal.SIGCONT)
 
     def start(self, node: int) -> None:
         """Start a killed node again on its port and its data, and wait until the others know it."""
