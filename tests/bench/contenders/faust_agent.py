@@ -1,6 +1,7 @@
 """A Faust agent as its documentation writes one: one message, one event."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def build(task: Task, account: Account) -> faust.App:
         # Nothing here needs either, and both cost.
         web_enabled=False,
         topic_disable_leader=True,
+        # Made at every start, though there are no tables to keep.
+        datadir=Path(tempfile.gettempdir()) / f"{task.group}-data",
     )
     app.on_partitions_assigned.connect(_starting(account), weak=False)
     (_screen_agent if task.work == "screen" else _decode_agent)(app, task, account)
