@@ -28,6 +28,8 @@ FLOORS = {
     ("bullying", "en"): (0.02, 0.02),
     ("bullying", "id"): (0.03, 0.02),
     ("bullying", "ms"): (0.005, 0.01),
+    ("bullying", "ta"): (0.015, 0.01),
+    ("bullying", "zh"): (0.015, 0.01),
 }
 """For each family and language: the share found at least, and the harmless flagged at most."""
 
