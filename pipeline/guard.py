@@ -12,7 +12,7 @@ import msgspec
 from detectors.contract import Candidate, Detector
 from pipeline.breaker import Breaker, State
 from pipeline.budget import OverBudgetError, budget
-from pipeline.isolated import Isolated
+from pipeline.isolated import DeadlineError, Isolated
 from pipeline.settings import Detectors
 from schemas import Finding
 
@@ -97,7 +97,7 @@ class Guard:
 
     def scan(self, detector: Detector, candidates: Sequence[Candidate]) -> Found:
         """Return everything the detector yields within its budget."""
-        self._made_ready(detector)
+        self._make_ready(detector)
         return self._within(detector, candidates, self._settings.budget_seconds)
 
     def alone(self, detector: Detector) -> Callable[[Candidate], Found]:
@@ -107,10 +107,15 @@ class Guard:
 
         def ask(candidate: Candidate) -> Found:
             nonlocal ends
-            ends += self._made_ready(detector)
             left = ends - self._now()
             if left <= 0:
                 raise OverrunError
+            try:
+                # To start a process again is not the detector's own time.
+                ends += self._make_ready(detector)
+            except Exception:
+                ends = self._now()  # it will not be ready for the next event either
+                raise
             return self._within(detector, [candidate], min(left, whole * ALONE_SHARE))
 
         return ask
@@ -137,11 +142,14 @@ class Guard:
     def _breaker(self, detector: Detector) -> Breaker:
         return self._breakers.get(detector.name, Breaker())
 
-    def _made_ready(self, detector: Detector) -> float:
-        """See that an isolated detector's process runs; return the seconds that took, not its own."""
+    def _make_ready(self, detector: Detector) -> float:
+        """See that an isolated detector's process runs; return how many seconds that took."""
         before = self._now()
         if isinstance(detector, Isolated):
-            detector.ready()
+            try:
+                detector.ready()
+            except DeadlineError:
+                raise self._overrun(detector) from None
         return self._now() - before
 
     def _within(self, detector: Detector, candidates: Sequence[Candidate], seconds: float) -> Found:
@@ -150,7 +158,10 @@ class Guard:
                 return detector.within(candidates, seconds)
             with budget(seconds):
                 return list(detector.scan(candidates))
-        except (OverBudgetError, TimeoutError):
-            self._overruns[detector.name] = self._overruns.get(detector.name, 0) + 1
-            self._overran.add(detector.name)
-            raise OverrunError from None
+        except (OverBudgetError, DeadlineError):
+            raise self._overrun(detector) from None
+
+    def _overrun(self, detector: Detector) -> OverrunError:
+        self._overruns[detector.name] = self._overruns.get(detector.name, 0) + 1
+        self._overran.add(detector.name)
+        return OverrunError()

@@ -24,6 +24,10 @@ _SHARED: Final = "reads", "may_find", "with_lists"
 """What the worker itself would have to call on every batch."""
 
 
+class DeadlineError(Exception):
+    """The process did not answer in time, and was ended."""
+
+
 class NotIsolableError(ValueError):
     """A detector that the worker has to call itself."""
 
@@ -52,7 +56,6 @@ class Isolated:
         self._memory_bytes = memory_bytes
         self._pool: ProcessPool | None = None
         self._owner = 0
-        self._is_ready = False
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield what the process found within the usual time; raises as `within` does."""
@@ -63,22 +66,21 @@ class Isolated:
         """Start the process unless it runs; loading is no answer, so it is not held to its deadline.
 
         Raises:
-            TimeoutError: if it is not ready in time.
+            DeadlineError: if it is not ready in time.
             RuntimeError: if it died.
         """
-        # A process that was forked off must not share the pool of the one it came from.
-        if self._pool is None or self._owner != os.getpid():
-            self._owner = os.getpid()
-            self._pool = ProcessPool(
-                max_workers=1,
-                context=get_context("spawn"),
-                initializer=_open,
-                initargs=(self._entry, self._memory_bytes),
-            )
-            self._is_ready = False
-        if not self._is_ready:
-            self._answer(self._pool, [], START_SECONDS)
-            self._is_ready = True
+        # A process that was forked off must not share the pool of the one it came from. A pool whose process
+        # cannot load the detector has given up.
+        if self._pool is not None and self._owner == os.getpid() and self._pool.active:
+            return
+        self._owner = os.getpid()
+        self._pool = ProcessPool(
+            max_workers=1,
+            context=get_context("spawn"),
+            initializer=_open,
+            initargs=(self._entry, self._memory_bytes),
+        )
+        self._answer(self._pool, [], None)
 
     def within(
         self, candidates: Sequence[Candidate], seconds: float
@@ -86,7 +88,7 @@ class Isolated:
         """Return what the process found.
 
         Raises:
-            TimeoutError: if it took longer; it is ended.
+            DeadlineError: if it took longer; it is ended.
             RuntimeError: if it died.
             Exception: whatever the detector raised.
         """
@@ -96,18 +98,22 @@ class Isolated:
         return [(candidates[position], finding) for position, finding in answer]
 
     def _answer(
-        self, pool: ProcessPool, candidates: list[Candidate], seconds: float
+        self, pool: ProcessPool, candidates: list[Candidate], seconds: float | None
     ) -> list[tuple[int, Finding]]:
+        call = pool.schedule(_scan, args=[candidates], timeout=seconds)
         try:
-            answer: list[tuple[int, Finding]] = pool.schedule(
-                _scan, args=[candidates], timeout=seconds
-            ).result()
+            # The pool's own clock starts with the call, which a process that loads for ever never takes.
+            answer: list[tuple[int, Finding]] | TimeoutError = call.result(
+                START_SECONDS + (seconds or 0.0)
+            )
         except LateError:
-            self._is_ready = False
-            raise TimeoutError from None
+            self.close()
+            raise DeadlineError from None
         except ProcessExpired:
-            self._is_ready = False
+            self.close()
             raise RuntimeError from None
+        if isinstance(answer, TimeoutError):
+            raise answer
         return answer
 
     def close(self) -> None:
@@ -128,9 +134,13 @@ def _open(entry: str, memory_bytes: int) -> None:
     _held["detector"] = EntryPoint("detector", entry, "penjaga.detectors").load()()
 
 
-def _scan(candidates: list[Candidate]) -> list[tuple[int, Finding]]:
+def _scan(candidates: list[Candidate]) -> list[tuple[int, Finding]] | TimeoutError:
     positions = {id(candidate): position for position, candidate in enumerate(candidates)}
-    return [
-        (positions[id(candidate)], finding)
-        for candidate, finding in _held["detector"].scan(candidates)
-    ]
+    try:
+        return [
+            (positions[id(candidate)], finding)
+            for candidate, finding in _held["detector"].scan(candidates)
+        ]
+    except TimeoutError as error:
+        # Returned, because raised it could not be told from the deadline.
+        return error

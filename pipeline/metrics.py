@@ -35,6 +35,7 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from detectors.contract import Detector
+from pipeline.chain import FAILED
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
 from pipeline.guard import Health
@@ -52,7 +53,6 @@ _DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 CANARY: Final = "canary.seen"
 """The label of a verdict about the canary string."""
 
-_FAILED: Final = "detector.failed"
 _LANGUAGES: Final = ("en", "id", "ms", "ta", "zh")
 _OTHER: Final = "other"
 _UNKNOWN: Final = "unknown"
@@ -333,7 +333,7 @@ class Metrics:
             if before is not None:
                 _forget(self.detector_info, name, before)
             self.detector_info.labels(name, now).set(1)
-            self.findings.labels(name, _FAILED)
+            self.findings.labels(name, FAILED)
             for source, label in product(sources, detector.labels):
                 self.findings.labels(name, label)
                 for audience in _AUDIENCES:

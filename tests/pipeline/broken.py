@@ -1,6 +1,7 @@
 """Detectors that break in every way, each on the text `now break` only: what guards are tested with."""
 
 import ctypes
+import multiprocessing
 import re
 import sys
 import time
@@ -98,6 +99,35 @@ class Backtracks(Sound):
 
     def fail(self) -> Any:
         re.match(r"(a|aa)+$", "a" * 200 + "b")
+
+
+class GivesUp(Sound):
+    """Stop by a limit of its own, as an expression with a timeout does."""
+
+    name = "gives_up"
+
+    def fail(self) -> Any:
+        raise TimeoutError
+
+
+class LoadsForEver(Sound):
+    """Never be loaded in a process of its own."""
+
+    name = "loads_for_ever"
+
+    def __init__(self) -> None:
+        if multiprocessing.parent_process() is not None:
+            time.sleep(3600)
+
+
+class CannotLoad(Sound):
+    """Raise while it is loaded in a process of its own."""
+
+    name = "cannot_load"
+
+    def __init__(self) -> None:
+        if multiprocessing.parent_process() is not None:
+            raise OSError
 
 
 class Chooses(Sound):

@@ -96,22 +96,23 @@ def test_a_detector_that_keeps_failing_is_left_alone_then_tried() -> None:
     assert "closed" == guard.health()["hangs"].state
 
 
-def test_one_bad_event_in_a_batch_opens_no_breaker() -> None:
-    """Only a batch that took too long, or half of which failed, counts."""
+@pytest.mark.parametrize("error", [ValueError, TimeoutError])
+def test_one_bad_event_in_a_batch_opens_no_breaker(error: type[Exception]) -> None:
+    """Only a batch that took too long, or half of which failed, counts; a limit of its own is no budget."""
 
     class Raises(Sound):
         name = "raises"
 
         def fail(self) -> None:
-            raise ValueError
+            raise error
 
     guard = Guard(LIMITS, Clock())
     chain = Chain([Raises()]).called_by(guard)
     for _ in range(5):
         found = chain.findings(WITH_BAD)
 
-    assert [(FAILED, "raised ValueError")] == of(found, "raises")[4]
-    assert "closed" == guard.health()["raises"].state
+    assert [(FAILED, f"raised {error.__name__}")] == of(found, "raises")[4]
+    assert ("closed", 0) == (guard.health()["raises"].state, guard.health()["raises"].overruns)
 
 
 def test_a_budget_interrupts_and_leaves_no_alarm() -> None:

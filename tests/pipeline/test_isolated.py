@@ -10,7 +10,19 @@ from pipeline.chain import FAILED, Chain
 from pipeline.guard import Guard
 from pipeline.isolated import Isolated, NotIsolableError
 from pipeline.settings import Detectors
-from tests.pipeline.broken import Backtracks, Burns, Chooses, Crashes, Exits, Hangs, Leaks, Sound
+from tests.pipeline.broken import (
+    Backtracks,
+    Burns,
+    CannotLoad,
+    Chooses,
+    Crashes,
+    Exits,
+    GivesUp,
+    Hangs,
+    Leaks,
+    LoadsForEver,
+    Sound,
+)
 from tests.pipeline.test_guard import GOOD, WITH_BAD, of
 
 LIMITS = Detectors(budget_seconds=1.0)
@@ -46,6 +58,7 @@ def test_an_isolated_detector_finds_the_same(sound: Isolated) -> None:
         (Leaks, {"raised MemoryError", "took longer than its budget"}),
         (Crashes, {"raised RuntimeError"}),
         (Exits, {"raised SystemExit"}),
+        (GivesUp, {"raised TimeoutError"}),
     ],
 )
 def test_a_broken_detector_loses_one_event(broken: type[Sound], reasons: set[str]) -> None:
@@ -67,6 +80,24 @@ def test_a_broken_detector_loses_one_event(broken: type[Sound], reasons: set[str
         }
     finally:
         bad.close()
+
+
+@pytest.mark.parametrize("broken", [LoadsForEver, CannotLoad])
+def test_one_that_cannot_be_loaded_fails_once_for_all_its_events(
+    broken: type[Sound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker waits for it twice at most, not once for each event; the others answer."""
+    monkeypatch.setattr("pipeline.isolated.START_SECONDS", 1.0)
+    bad = isolated(broken())
+    started = time.monotonic()
+    try:
+        found = Chain([bad, Sound()]).called_by(Guard(LIMITS, time.monotonic)).findings(WITH_BAD)
+    finally:
+        bad.close()
+
+    assert time.monotonic() - started < len(WITH_BAD) * 1.0
+    assert {FAILED} == {label for own in of(found, bad.name).values() for label, _ in own}
+    assert len(WITH_BAD) == len(of(found, bad.name)) == len(of(found, "sound"))
 
 
 def test_what_the_worker_would_have_to_call_cannot_be_isolated() -> None:
