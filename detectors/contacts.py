@@ -90,14 +90,13 @@ _PAGES: Final = frozenset({"joinchat", "s", "share", "addstickers", "proxy", "iv
 """What stands where a name would in the path of a Telegram link."""
 
 
-def find_contacts(folded: Folded, links: Sequence[Link] | None = None) -> list[Contact]:
-    """Return the contacts of a text in order; `links` are its links, where they are known already.
+def find_contacts(folded: Folded) -> list[Contact]:
+    """Return the contacts of a text in order.
 
     Raises:
         TimeoutError: if a hostile text takes longer than a second.
     """
-    if links is None:
-        links = list(find_links(folded))
+    links = find_links(folded)
     found = [*_in_links(folded, links), *_deep(folded)]
     taken = [(link.start, link.end) for link in links] + [(c.start, c.end) for c in found]
     for handle in _handles(folded):
@@ -122,13 +121,12 @@ def ways(folded: Folded) -> dict[str, str]:
     Registered domains, but for those so well known that they say nothing, and contacts as `kind:value`. By
     these, messages of many senders that push one thing are told to belong together.
     """
-    links = list(find_links(folded))
     domains = [
         link.domain
-        for link in links
+        for link in find_links(folded)
         if link.domain and not link.is_chat and link.domain not in KNOWN_SITES
     ]
-    contacts = [f"{c.kind}:{c.value}" for c in find_contacts(folded, links)]
+    contacts = [f"{c.kind}:{c.value}" for c in find_contacts(folded)]
     found = list(dict.fromkeys((*domains, *contacts)))[:MOST_WAYS]
     return {"ways": " ".join(found)} if found else {}
 

@@ -20,7 +20,6 @@ _LONG_NAME: Final = 8
 """Only names this long are looked for across hyphens (`coin-base`) and in paths."""
 _SHORTEST_AT_WWW: Final = 4
 _RUN_IN: Final = ("https", "http", "www")
-_NO_SUBDOMAIN: Final = frozenset({"", "www"})
 
 
 class Imitation(NamedTuple):

@@ -121,12 +121,19 @@ _MOST_TARGETS: Final = 5
 _MOST_DECODINGS: Final = 3
 
 
-def find_links(folded: Folded) -> Iterator[Link]:
+@lru_cache(maxsize=1024)
+def find_links(folded: Folded) -> tuple[Link, ...]:
     """Find the links of a text, in order; a link inside another's query or path follows it.
+
+    Remembered for the texts of a batch, of which several detectors ask.
 
     Raises:
         TimeoutError: if a hostile piece of text takes longer than a second.
     """
+    return tuple(_links(folded))
+
+
+def _links(folded: Folded) -> Iterator[Link]:
     text = folded.text
     if not has_sign(text):
         return
@@ -142,7 +149,7 @@ def find_links(folded: Folded) -> Iterator[Link]:
 
 def parse_link(url: str) -> Link | None:
     """Take apart a link given on its own; `None` if it has no host that could be real."""
-    return next(find_links(fold(url.strip())), None)
+    return next(_links(fold(url.strip())), None)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
