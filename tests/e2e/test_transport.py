@@ -240,10 +240,14 @@ async def test_paused_partitions_wait_for_the_others(kafka: Broker, unique: Uniq
     topic = unique("paused")
     create_topic(kafka.bootstrap_servers, topic)
     counts = await fill(kafka.bootstrap_servers, topic, 20_000)
-    async with Taker(kafka.bootstrap_servers, unique("g"), topic) as taker:
-        await until(lambda: len(taker.places) >= 200)
+    taker = Taker(kafka.bootstrap_servers, unique("g"), topic)
+    # It stands still meanwhile, so that no partition is through before it is paused.
+    taker.pauses = [200]
+    async with taker:
+        await until(lambda: not taker.opened.is_set())
         paused = {tp for tp in taker.app.consumer.assignment() if tp.partition == 0}
         taker.app.consumer.pause_partitions(paused)
+        taker.opened.set()
         await until(lambda: consumer_of(taker.app).unconfirmed == 0, 20)
         others = sum(count for partition, count in counts.items() if partition != 0)
         await until(lambda: len([p for p, _ in taker.places if p != 0]) >= others)
