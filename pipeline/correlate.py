@@ -143,7 +143,6 @@ def _verdict(
         label=label,
         severity=watch.taxonomy.severity(label),
         level=level,
-        action=level,
         score=found.score,
         parts=found.parts,
         raised=found.raised,

@@ -107,7 +107,7 @@ def _subject(verdict: SubjectVerdict) -> dict[str, Any]:
         "subject": verdict.subject,
         "behaviour": verdict.behaviour,
         "level": verdict.level,
-        "action": verdict.action,
+        "action": verdict.level,
         "scores": {verdict.label: verdict.score},
         "evidence": verdict.evidence,
     }

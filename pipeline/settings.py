@@ -302,16 +302,12 @@ def _check_kafka(document: Document, kafka: Kafka) -> None:
 
 
 def _check_policy(document: Document, settings: Settings) -> None:
-    labels = taxonomy()
-    families = {label.split(".")[0] for label in (*labels.ids, *labels.families)}
     for label, rule in settings.policy.items():
-        family, _, rest = label.partition(".")
-        known = label == "default" or (rest == "*" and family in families) or label in labels
-        if not known:
+        if label != "default" and not _is_known(label):
             raise document.error(
                 ("policy", label),
                 f"unknown label `{label}`, expected `default`, a family such as `fraud.*`, or one of "
-                + ", ".join(f"`{i}`" for i in labels.ids),
+                + ", ".join(f"`{i}`" for i in taxonomy().ids),
             )
         thresholds = [t for t in (rule.shadow, rule.review, rule.escalate) if t is not None]
         if thresholds != sorted(thresholds):
@@ -320,13 +316,18 @@ def _check_policy(document: Document, settings: Settings) -> None:
             )
 
 
-def _check_behaviours(document: Document, settings: Settings) -> None:
+def _is_known(label: str) -> bool:
+    """Tell whether a label, or a family such as `fraud.*`, is in the taxonomy."""
     labels = taxonomy()
-    families = {label.split(".")[0] for label in (*labels.ids, *labels.families)}
+    family, _, rest = label.partition(".")
+    families = {known.split(".")[0] for known in (*labels.ids, *labels.families)}
+    return label in labels or (rest == "*" and family in families)
+
+
+def _check_behaviours(document: Document, settings: Settings) -> None:
     for name, row in settings.behaviours.items():
         for label in (*row.labels, *((row.label,) if row.label else ())):
-            family, _, rest = label.partition(".")
-            if not (label in labels or (rest == "*" and family in families)):
+            if not _is_known(label):
                 raise document.error(("behaviours", name), f"`{name}`: unknown label `{label}`")
         if row.review > row.escalate:
             raise document.error(("behaviours", name), f"`{name}`: expected review <= escalate")

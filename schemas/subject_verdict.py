@@ -31,7 +31,7 @@ class SubjectVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     label: str
     severity: Severity
     level: Action
-    action: Action
+    """What the crossed level calls for."""
     score: Score
     parts: tuple[Part, ...]
     """What adds up to the score before it is multiplied by `raised` and cut to 1."""

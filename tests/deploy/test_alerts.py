@@ -11,19 +11,19 @@ from tests.deploy.monitoring import PROMETHEUS, alerts, exported, recorded, unkn
 RULE_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 
-def promtool(*arguments: str | Path) -> None:
-    """Run promtool; what it says is the error."""
-    done = subprocess.run(
-        ["promtool", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+def checked(*command: str | Path) -> None:
+    """Run promtool or amtool; what it says is the error."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.usefixtures("needs_prometheus")
 def test_the_configuration_and_its_rules_are_sound() -> None:
     """As Prometheus itself reads them, duplicates and lint included."""
-    promtool("check", "config", PROMETHEUS / "prometheus.yml")
-    promtool(
+    checked("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+    checked("amtool", "check-config", PROMETHEUS / "alertmanager.yml")
+    checked(
+        "promtool",
         "check",
         "rules",
         "--lint-fatal",
@@ -36,7 +36,7 @@ def test_the_configuration_and_its_rules_are_sound() -> None:
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should_and_not_when_they_should_not(path: Path) -> None:
     """Over hours of made-up series, with the words they are sent with."""
-    promtool("test", "rules", path)
+    checked("promtool", "test", "rules", path)
 
 
 def test_each_alert_is_tested_firing_and_silent() -> None:
