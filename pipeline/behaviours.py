@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from pipeline.policy import Rule
+from schemas.event import AudienceKind
 from schemas.signal import SubjectKind
 
 _Weight = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -40,6 +41,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How many different people have to have written."""
     least_score: _Weight = 0.0
     """Signals with a lower score do not count."""
+    audiences: tuple[AudienceKind, ...] = ("dm", "group", "public")
+    """Before whom it has to be written to count; ["group", "public"] leaves direct messages alone."""
     acted_on: bool = False
     """Whether only events count that were reviewed or escalated by themselves."""
     half_life_seconds: _Seconds = 14 * _DAY

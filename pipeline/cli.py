@@ -209,7 +209,7 @@ def scan(
             told: dict[int, list[dict[str, Any]]] = {}
             if subjects:
                 whole = list(scanned)
-                told = scanning.subjects(whole, built.watch, settings.signals.floor)
+                told = scanning.subjects(whole, built.watch)
                 scanned = whole
             for item in scanned:
                 if isinstance(item.event, Rejected):

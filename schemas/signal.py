@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.event import AgeBand, Id, Moment, Slug
+from schemas.event import AgeBand, AudienceKind, Id, Moment, Slug
 from schemas.finding import Score
 from schemas.verdict import Action
 
@@ -35,6 +35,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counterparts: tuple[Id, ...] = ()
     """Whom it was written to, where the platform says."""
     counterpart_age_band: AgeBand = "unknown"
+    audience: AudienceKind
 
 
 def subject(kind: SubjectKind, platform: str, name: str) -> str:
