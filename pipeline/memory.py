@@ -102,7 +102,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
         after = Memory(
             VERSION,
             tuple(inside),
-            _sketched(self.met if goes_on else (), (*trace.people, trace.actor_id)),
+            _sketched(self.met if goes_on else (), (*signal.counterparts, signal.actor_id)),
             self.crossed if goes_on else {},
             self.former if goes_on else (),
             self.lives + (not goes_on and bool(self.traces)),

@@ -9,6 +9,8 @@ from schemas.signal import Signal, SubjectKind, signal_id, subject
 
 CUES = "processes"
 """The attribute of a finding that names what of its label was seen, separated by commas."""
+MOST_COUNTERPARTS = 16
+"""Of whom something was written to, so many are told."""
 WAYS = "ways"
 """The attribute that names where a finding's text leads: domains, handles, numbers; separated by blanks."""
 
@@ -56,7 +58,8 @@ def _subjects(
 ) -> Iterator[tuple[SubjectKind, str, tuple[str, ...]]]:
     """Yield each subject, and whom the sender faces there."""
     recipients = event.audience.recipient_ids if event.audience.kind == "dm" else ()
-    met = tuple(dict.fromkeys((*((event.target.id,) if event.target else ()), *recipients)))
+    everybody = dict.fromkeys((*((event.target.id,) if event.target else ()), *recipients))
+    met = tuple(everybody)[:MOST_COUNTERPARTS]
     if event.conversation:
         yield "conversation", event.conversation.id, met
     yield "actor", event.actor.id, met

@@ -5,7 +5,7 @@ domain, a chat handle, a phone number). Its name holds the platform, so that the
 """
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,8 +19,8 @@ SubjectKind = Literal["conversation", "actor", "target", "space", "link"]
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One label that one event was given, as it concerns one subject."""
 
-    id: str
-    subject: str
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
     label: str
     score: Score
     action: Action = "none"
