@@ -28,6 +28,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The labels of signals that count; `csea.*` is a family."""
     counts: Literal["cues", "people", "events"]
     """Different cues of one sender, different people, or different events."""
+    by_one: bool = False
+    """Whether only what one sender wrote adds up, as it does with cues: the one with most decides."""
     people: Literal["actors", "counterparts"] = "actors"
     """Which people: those who wrote, or those who were written to."""
     weight: _Weight = 0.2
@@ -110,6 +112,7 @@ def shipped() -> dict[str, Behaviour]:
             label="bullying.harassment",
             labels=("bullying.*",),
             counts="events",
+            by_one=True,
             weight=0.15,
             least=4,
             least_score=0.3,

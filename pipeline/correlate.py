@@ -152,7 +152,7 @@ def score(memory: Memory, row: Behaviour) -> Sum:
     nothing = Sum(0.0, (), 1.0, ())
     if len({t.actor_id for t in traces}) < row.least_people:
         return nothing
-    if row.counts == "cues":
+    if row.counts == "cues" or row.by_one:
         senders = sorted({t.actor_id for t in traces})
         sums = [_of_sender(sender, traces, row, now) for sender in senders]
         return max(sums, key=lambda s: s.score, default=nothing)
@@ -160,7 +160,9 @@ def score(memory: Memory, row: Behaviour) -> Sum:
 
 
 def _of_sender(sender: str, traces: list[Trace], row: Behaviour, now: float) -> Sum:
-    """Add up one sender's different cues, and what the other side replied."""
+    """Add up what one sender did: its events, or its different cues and what the other side replied."""
+    if row.counts != "cues":
+        return _added(_keyed([t for t in traces if t.actor_id == sender], row), row, now)
     own = [(cue, t.actor_id, t) for t in traces if t.actor_id == sender for cue in t.cues]
     own = [item for item in own if item[0] not in row.replies]
     replies = [

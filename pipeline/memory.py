@@ -10,6 +10,7 @@ that made room for others, and how often a subject began anew.
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Collection
 from functools import lru_cache
 from itertools import islice
@@ -18,7 +19,7 @@ from typing import Final
 import msgspec
 
 from schemas import Action
-from schemas.signal import Signal
+from schemas.signal import Signal, kind_of
 
 VERSION: Final = 2
 BYTES: Final = 4096
@@ -32,6 +33,8 @@ MOST_CUE_CHARACTERS: Final = 48
 MOST_ID_BYTES: Final = 200
 """A longer id is kept as its digest, after a tilde."""
 MOST_FORMER: Final = 24
+REPEATS: Final = 6
+"""A conversation is about what one of many does again and again, so there such repetitions are news."""
 SKETCH: Final = 64
 _SPACE: Final = 1 << 64
 _FOR_LEVELS: Final = 192
@@ -108,7 +111,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
             self.lives + (not goes_on and bool(self.traces)),
         )
         while len(after.traces) > MOST_TRACES or len(encoded(after)) > BYTES - _FOR_LEVELS:
-            gone = _spare(after.traces)
+            gone = _spare(after.traces, REPEATS if kind_of(signal.subject) == "conversation" else 1)
             if after.traces[gone] is trace:
                 return self
             after = after._without(gone)
@@ -170,21 +173,23 @@ def _short(name: str) -> str:
     return "~" + hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _spare(traces: tuple[Trace, ...]) -> int:
-    """Return the position of the oldest trace that says nothing a newer one does not, else of the oldest."""
-    told: set[tuple[str, str, str]] = set()
+def _spare(traces: tuple[Trace, ...], repeats: int) -> int:
+    """Return the position of the trace to give up.
+
+    That is the oldest that says nothing which `repeats` newer ones do not say, else the oldest.
+    """
+    told: Counter[tuple[str, str, str]] = Counter()
     spare = 0
     for position in range(len(traces) - 1, -1, -1):
         says = _says(traces[position])
-        if says <= told:
+        if all(told[one] >= (1 if one[2] else repeats) for one in says):
             spare = position
-        told |= says
+        told.update(says)
     return spare
 
 
-def _says(trace: Trace) -> set[tuple[str, str, str]]:
-    cues = trace.cues or ("",)
-    return {(trace.actor_id, trace.label, cue) for cue in cues}
+def _says(trace: Trace) -> list[tuple[str, str, str]]:
+    return [(trace.actor_id, trace.label, cue) for cue in trace.cues or ("",)]
 
 
 def _sketched(met: tuple[int, ...], people: Collection[str]) -> tuple[int, ...]:

@@ -291,7 +291,7 @@ platform = {{ constant = "acme" }}
 def test_a_broker_that_is_not_there_is_named_and_ends_the_worker(tmp_path: Path) -> None:
     """The worker tries again with pauses, says so, and exits 69 when the time is up."""
     nowhere = Broker("nowhere", "127.0.0.1:1")
-    site = Site(nowhere, tmp_path, "events", "out", "shadow", "dead", "group")
+    site = Site(nowhere, tmp_path, "events", "out", "shadow", "dead", "signals", "memory", "group")
     site.config.write_text(
         '[kafka]\nbootstrap_servers = "127.0.0.1:1"\nconnect_seconds = 2.0\n'
         f"[web]\nport = {site.port}\n"

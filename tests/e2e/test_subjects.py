@@ -6,12 +6,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
 from pipeline.correlate import Heard, correlate_batch
 from pipeline.line import line
+from pipeline.subject_records import shown
 from tests.e2e.brokers import Broker
 from tests.e2e.test_delivery import stopped
 from tests.e2e.workers import Reader, Site, committed, free_port
@@ -71,7 +73,7 @@ def expected(site: Site, values: Sequence[bytes]) -> dict[bytes, bytes]:
 
 def of_subjects(reader: Reader) -> Iterator[tuple[bytes, bytes]]:
     """Yield id and bytes of each verdict of a subject."""
-    return ((r.key, r.value) for r in reader.records if b'"behaviour":' in r.value)
+    return ((r.key, r.value) for r in reader.records if b'"behaviour":' in (r.value or b""))
 
 
 def memory_folders(site: Site) -> list[Path]:
@@ -154,3 +156,54 @@ def remembered(reader: Reader, site: Site) -> set[bytes]:
 def shared(site: Site) -> Iterator[Path]:
     """Yield the workers' folders that hold the memory of at least one partition."""
     return (folder for folder in memory_folders(site) if any(folder.rglob("*.db")))
+
+
+async def test_a_subject_is_shown_and_forgotten_by_a_running_worker(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """Nothing is left of it anywhere, and what comes later counts from nothing; others stay."""
+    with Site.make(broker, tmp_path, unique, EXTRA) as site:
+        async with Reader(broker.bootstrap_servers, [site.escalations, site.memory]) as reader:
+            site.start({"PENJAGA_MEMORY_STORE": "memory"})
+            await send(site, messages(2, [0, 1]))
+            subjects = {f"conversation:test:c-{n}".encode() for n in range(2)}
+            await reader.until(lambda: subjects <= remembered(reader, site))
+            await until_kept(site, "conversation:test:c-0", 2)
+            before = await show(site, "conversation:test:c-0")
+            forgotten = await asyncio.to_thread(
+                site.penjaga, "subjects", "forget", "conversation:test:c-0"
+            )
+            gone = await show(site, "conversation:test:c-0")
+            await send(site, messages(2, [2]))
+            await until_kept(site, "conversation:test:c-1", 3)
+            await until_kept(site, "conversation:test:c-0", 1)
+            # The worker has told the topic, too.
+            tombstones = [r for r in reader.records if r.topic == site.memory and r.value is None]
+            metrics = site.metrics()
+            await reader.until(lambda: dict(of_subjects(reader)) != {})
+
+    assert {"a-0"} == {trace["actor_id"] for trace in before["traces"]}
+    assert 0 == forgotten.returncode
+    assert {} == gone
+    assert {b"conversation:test:c-0"} == {record.key for record in tombstones}
+    assert 2 == len(tombstones)
+    assert {"conversation:test:c-1"} == {
+        json.loads(value)["subject"] for _, value in of_subjects(reader)
+    }
+    assert 13 == metrics["penjaga_signals_received_total"]
+    assert [] == memory_folders(site)
+    assert [] == list(Path.cwd().glob("*-data"))
+
+
+async def show(site: Site, subject: str) -> dict[str, Any]:
+    """Return what `penjaga subjects show` prints; nothing if it found nothing."""
+    printed = await asyncio.to_thread(site.penjaga, "subjects", "show", subject)
+    assert (0 if printed.stdout else 1) == printed.returncode
+    return json.loads(printed.stdout) if printed.stdout else {}
+
+
+async def until_kept(site: Site, subject: str, traces: int) -> None:
+    """Wait until so many traces are kept of a subject."""
+    async with asyncio.timeout(30):
+        while len((await shown(site.settings, subject) or {}).get("traces", ())) != traces:  # noqa: ASYNC110  # other processes set no event
+            await asyncio.sleep(0.2)

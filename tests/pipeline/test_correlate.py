@@ -211,6 +211,17 @@ def test_each_behaviour_shows_in_its_subject(behaviour: str, signals: list[Signa
     assert [] == played(signals[:2])[1]
 
 
+def test_many_who_write_once_are_nobody_who_repeats() -> None:
+    """In a thread that many are cruel in, only who goes on and on is told as such."""
+    crowd = [signal(n, label=BULLYING, actor=f"a{n}") for n in range(12)]
+    one = [signal(20 + n, label=BULLYING, actor="x") for n in range(4)]
+
+    assert [] == played(crowd)[1]
+    assert [("persistent_harassment", {"x"})] == [
+        (v.behaviour, {p.actor_id for p in v.parts}) for v in played([*crowd, *one])[1]
+    ]
+
+
 def test_one_sender_who_repeats_is_no_campaign_and_no_pile_on() -> None:
     """Different people count, each once."""
     link = [signal(n, subject="link:chat:x", label="gambling.promotion") for n in range(30)]
