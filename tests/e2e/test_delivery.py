@@ -310,7 +310,9 @@ def test_a_topic_that_is_not_there_is_named_and_ends_the_worker(tmp_path: Path) 
     """Where topics do not appear by themselves, a missing one ends the worker with its name."""
     with KafkaCluster(settings={"auto.create.topics.enable": "false"}) as cluster:
         site = Site(
-            Broker("strict", cluster.bootstrap_servers), tmp_path, "nothing", "out", "s", "d", "g"
+            Broker("strict", cluster.bootstrap_servers),
+            tmp_path,
+            *("nothing", "out", "s", "d", "signals", "memory", "g"),
         )
         site.config.write_text(
             f'[kafka]\nbootstrap_servers = "{cluster.bootstrap_servers}"\nconnect_seconds = 2.0\n'
