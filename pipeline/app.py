@@ -1,14 +1,17 @@
 """The worker: a Faust app that reads source topics in chunks and screens them.
 
-Faust acknowledges a message whose agent raised, was cancelled, or was skipped after a rebalance, and commits
-what was acknowledged. So source topics are read without acknowledgements (`pipeline.transport`): nothing is
-committed but what lies before the first record whose writes the broker has not all confirmed. And nothing
-raises inside an agent: a batch that cannot be delivered ends the process, and the next start reads it again.
+Faust acknowledges a message whose agent raised, was cancelled, or was skipped after a rebalance, and
+commits what was acknowledged. So source topics are read without acknowledgements (`pipeline.transport`):
+nothing is committed but what lies before the first record whose writes the broker has not all confirmed.
+And nothing raises inside an agent: a batch that cannot be delivered ends the process, and the next start
+reads it again.
 
-While the broker confirms the writes of one batch, the next is screened; commits follow at an interval, and at
-every stop and every handing over of partitions.
+While the broker confirms the writes of one batch, the next is screened; commits follow at an interval, and
+at every stop and every handing over of partitions.
 
-What looks at a subject over many messages will be a second agent beside `screen`, on a topic of its own.
+What looks at a subject over many messages is a second agent, on the topic of signals that `screen` writes
+to: see `pipeline.subjects`. Both are in one app, and so in one group: partitions of the same number, of
+topics with equally many, go to one worker.
 """
 
 import asyncio
@@ -16,10 +19,9 @@ import logging
 import os
 import sys
 import time
-from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import accumulate
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import faust
@@ -27,12 +29,16 @@ import msgspec
 from faust.types import TP
 
 from pipeline import status, web
+from pipeline.batch import Batch, waiting
 from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError, Sent
 from pipeline.latest import LatestLine
+from pipeline.memory import MemoryVersionError
 from pipeline.metrics import Metrics
 from pipeline.processes import Vitals
 from pipeline.screen import Screening
 from pipeline.settings import Kafka, Settings
+from pipeline.store import Subjects
+from pipeline.subjects import BATCH_RECORDS, Correlator
 from pipeline.transport import (
     SCHEME,
     Chunk,
@@ -55,6 +61,9 @@ HAND_OVER_SECONDS: Final = 5.0
 COMMIT_SECONDS: Final = 0.25
 """How often offsets are committed. After a crash, what a worker did in this time is done again."""
 
+
+CURRENT_SECONDS: Final = 60.0
+"""How often a memory on disk is marked as current."""
 
 OBSERVE_SECONDS: Final = 1.0
 """How often the worker says how far behind it is."""
@@ -118,7 +127,7 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class _App(faust.App):
-    """Faust's app without what needs a folder to write to."""
+    """Faust's app without folders of its own; the memory's is made by whoever runs this."""
 
     @classmethod
     def _init_subclass_logger(cls) -> None:
@@ -126,18 +135,22 @@ class _App(faust.App):
         cls.logger = faust.App.logger
 
     def _create_directories(self) -> None:
-        """Make none: they are for tables, and there are none."""
+        """Make none: Faust would put them into whatever folder is the current one."""
 
 
-def build(
+def build(  # noqa: PLR0913  # what a process is made of
     settings: Settings,
     latest: LatestLine,
     metrics: Metrics,
     health: Health,
     *,
     has_web: bool = True,
+    folder: Path | None = None,
 ) -> faust.App:
-    """Build the Faust app: one `screen` agent per source topic, and the web endpoints if it `has_web`."""
+    """Build the Faust app: one `screen` agent per source topic, `correlate`, and the web endpoints.
+
+    Those only if it `has_web`. `folder` is this process's own, for a memory on disk.
+    """
     try:
         check_versions()
     except UntestedVersionError as error:
@@ -156,6 +169,8 @@ def build(
         key_serializer="raw",
         value_serializer="raw",
         stream_wait_empty=False,
+        datadir=str(folder or Path(os.devnull)),
+        table_standby_replicas=settings.memory.standbys,
         # Topics are made by whoever owns the cluster, and nothing here elects a leader.
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -171,6 +186,25 @@ def build(
     )
     metrics.expect(settings)
     metrics.configured(latest.line.configuration)
+
+    _attach(app, worker)
+    for topic in settings.sources:
+        _screen_agent(app, topic, worker)
+    if settings.memory.is_on:
+        _correlate_agent(app, worker)
+    if has_web:
+        web.mount(app, health.vitals, settings.kafka.delivery_seconds)
+    return app
+
+
+def _attach(app: faust.App, worker: Worker) -> None:
+    """Attach what runs beside the agents: connecting, committing, looking about, handing over, stopping."""
+    health, latest, metrics, settings = (
+        worker.health,
+        worker.latest,
+        worker.metrics,
+        worker.settings,
+    )
 
     async def connect() -> None:
         await _guarded(worker.delivery.start())
@@ -206,11 +240,6 @@ def build(
     app.on_before_shutdown.connect(disconnect, weak=False)
     app.on_partitions_revoked.connect(_revoked(app, worker), weak=False)
     app.on_partitions_assigned.connect(_assigned(worker), weak=False)
-    for topic in settings.sources:
-        _screen_agent(app, topic, worker)
-    if has_web:
-        web.mount(app, health.vitals, settings.kafka.delivery_seconds)
-    return app
 
 
 def _revoked(app: faust.App, worker: Worker) -> Callable[..., Any]:
@@ -232,8 +261,9 @@ def _revoked(app: faust.App, worker: Worker) -> Callable[..., Any]:
 
 def _assigned(worker: Worker) -> Callable[..., Any]:
     async def on_assigned(_app: faust.App, assigned: set[TP], **_: Any) -> None:
-        worker.health.partitions = set(assigned)
-        worker.metrics.assigned_partitions.set(len(assigned))
+        sources = {tp for tp in assigned if tp.topic in worker.settings.sources}
+        worker.health.partitions = sources
+        worker.metrics.assigned_partitions.set(len(sources))
         worker.metrics.assignments.inc()
 
     return on_assigned
@@ -256,6 +286,8 @@ async def _guarded(work: Any) -> Any:
         return await work
     except BrokerUnreachableError as error:
         stop_process(status.UNREACHABLE, str(error))
+    except MemoryVersionError as error:
+        stop_process(status.CONFIGURATION, f"stopping without committing: {error}")
     except DeliveryFailedError as error:
         stop_process(status.UNDELIVERED, f"stopping without committing: {error}")
     except Exception:
@@ -271,8 +303,54 @@ def _screen_agent(app: faust.App, topic: str, worker: Worker) -> None:
     @app.agent(channel, name=f"screen-{topic}", concurrency=1)
     async def screen(stream: Any) -> AsyncIterator[None]:
         async for chunk in stream:
-            await _guarded(source.screen([chunk, *source.waiting(chunk, stream.channel.queue)]))
+            more = waiting(chunk, stream.channel.queue, taking.batch_records)
+            await _guarded(source.screen([chunk, *more]))
             yield None
+
+
+def _correlate_agent(app: faust.App, worker: Worker) -> None:
+    settings = worker.settings
+    windows = worker.latest.line.watch.windows.values()
+    table = Subjects(
+        app,
+        name="subjects",
+        beacon=app.tables.beacon,
+        topic=settings.topics.memory,
+        on_disk=settings.memory.store == "rocksdb",
+        keep_seconds=int(max(windows, default=0)) + 1,
+    )
+    app.tables.add(table)
+    channel = batched(
+        app,
+        settings.topics.signals,
+        records=settings.screening.batch_records,
+        seconds=settings.screening.batch_seconds,
+    )
+    correlator = Correlator(app, table, worker)
+    since = time.monotonic()
+
+    @app.agent(channel, name="correlate", concurrency=1)
+    async def correlate(stream: Any) -> AsyncIterator[None]:
+        async for chunk in stream:
+            more = waiting(chunk, stream.channel.queue, BATCH_RECORDS)
+            await _guarded(correlator.correlate([chunk, *more]))
+            yield None
+
+    async def begin_recovery(*_: Any, **__: Any) -> None:
+        nonlocal since
+        since = time.monotonic()
+
+    async def end_recovery() -> None:
+        worker.metrics.table_recovery_seconds.set(time.monotonic() - since)
+
+    async def keep_current() -> None:
+        while True:
+            table.store.touch()
+            await asyncio.sleep(CURRENT_SECONDS)
+
+    app.on_partitions_assigned.connect(begin_recovery, weak=False)
+    table.on_recover(end_recovery)
+    app.task(keep_current)
 
 
 class _Source:
@@ -286,17 +364,6 @@ class _Source:
         self._generation = -1
         self._confirming: set[asyncio.Task[None]] = set()
 
-    def waiting(self, first: Chunk, queue: Any) -> Iterator[Chunk]:
-        """Yield the chunks already waiting that fill up the batch which the first begins.
-
-        At a low rate every fetch brings a few records of each partition; each batch costs the same.
-        """
-        room = self._worker.settings.screening.batch_records - len(first)
-        while not queue.empty() and len(queue._queue[0].value) <= room:  # noqa: SLF001
-            chunk: Chunk = queue.get_nowait().value
-            room -= len(chunk)
-            yield chunk
-
     async def screen(self, chunks: Sequence[Chunk]) -> None:
         """Screen chunks as one batch and send its writes; their confirmation is not waited for here."""
         worker, health = self._worker, self._worker.health
@@ -304,14 +371,16 @@ class _Source:
         # Told to stop, or the partition went to somebody else: either way a chunk is read again.
         if health.is_stopping:
             return
-        batch = _Batch([chunk for chunk in chunks if consumer_of(self._app).is_current(chunk)])
+        batch = Batch([chunk for chunk in chunks if consumer_of(self._app).is_current(chunk)])
         if not batch.chunks:
             return
         health.took(batch)
         with worker.metrics.screen_seconds.labels(self._topic).time():
             screening = worker.latest.line.screen(self._topic, batch.values)
         is_held = self._brake(batch, screening)
-        sent = await worker.delivery.send(writes(batch.record, screening, worker.settings.topics))
+        settings = worker.settings
+        out = writes(batch.record, screening, settings.topics, with_signals=settings.memory.is_on)
+        sent = await worker.delivery.send(out)
         if sent:
             confirming = self._confirm(batch, screening, sent, is_held=is_held)
             task = asyncio.create_task(_guarded(confirming))
@@ -320,7 +389,7 @@ class _Source:
         else:
             await self._confirm(batch, screening, sent, is_held=is_held)
 
-    def _brake(self, batch: "_Batch", screening: Screening) -> bool:
+    def _brake(self, batch: "Batch", screening: Screening) -> bool:
         """Return whether a batch's commit has to wait for a good record to end the run of rejected ones.
 
         A storm that stops the worker stops the next one too, instead of losing a piece of the topic to each.
@@ -340,7 +409,7 @@ class _Source:
         return bool(self._in_a_row) and len(screening.rejected) == count
 
     async def _confirm(
-        self, batch: "_Batch", screening: Screening, sent: Sent, *, is_held: bool
+        self, batch: "Batch", screening: Screening, sent: Sent, *, is_held: bool
     ) -> None:
         worker = self._worker
         delivered = await worker.delivery.confirm(sent)
@@ -349,25 +418,6 @@ class _Source:
         seconds = worker.health.confirmed(batch)
         worker.metrics.delivery_seconds.labels(self._topic).observe(seconds)
         _count(worker.metrics, self._topic, batch.values, screening, delivered)
-
-
-class _Batch:
-    """Chunks that are screened together: their values, and where each record stands."""
-
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self.chunks = chunks
-        self.values = [record.value for chunk in chunks for record in chunk.records]
-        self._ends = list(accumulate(len(chunk) for chunk in chunks))
-
-    def record(self, position: int) -> Record:
-        """Return a record by its position in the batch."""
-        index = bisect_right(self._ends, position)
-        chunk = self.chunks[index]
-        record = chunk.records[position - self._ends[index]]
-        topic, partition = chunk.span.partition
-        return Record(
-            topic, partition, record.offset, record.key, record.value, tuple(record.headers)
-        )
 
 
 async def _commit(app: faust.App, seconds: float) -> None:
@@ -420,10 +470,7 @@ def _count(
     now = datetime.now(UTC)
     metrics.screened(source, values, screening)
     metrics.escalated(source, screening, now)
-    for written, count in delivered.topics.items():
-        metrics.writes.labels(written).inc(count)
-    for form, count in delivered.reduced.items():
-        metrics.reduced.labels(form).inc(count)
+    metrics.delivered(delivered)
     metrics.last_batch.labels(source).set(now.timestamp())
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from pipeline.policy import Rule
+from schemas.event import AudienceKind
 from schemas.signal import SubjectKind
 
 _Weight = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -27,6 +28,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The labels of signals that count; `csea.*` is a family."""
     counts: Literal["cues", "people", "events"]
     """Different cues of one sender, different people, or different events."""
+    by_one: bool = False
+    """Whether only what one sender wrote adds up, as it does with cues: the one with most decides."""
     people: Literal["actors", "counterparts"] = "actors"
     """Which people: those who wrote, or those who were written to."""
     weight: _Weight = 0.2
@@ -40,6 +43,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How many different people have to have written."""
     least_score: _Weight = 0.0
     """Signals with a lower score do not count."""
+    audiences: tuple[AudienceKind, ...] = ("dm", "group", "public")
+    """Before whom it has to be written to count; ["group", "public"] leaves direct messages alone."""
     acted_on: bool = False
     """Whether only events count that were reviewed or escalated by themselves."""
     half_life_seconds: _Seconds = 14 * _DAY
@@ -107,6 +112,7 @@ def shipped() -> dict[str, Behaviour]:
             label="bullying.harassment",
             labels=("bullying.*",),
             counts="events",
+            by_one=True,
             weight=0.15,
             least=4,
             least_score=0.3,

@@ -27,8 +27,10 @@ from pipeline.feed_index import IndexFileError
 from pipeline.feed_lists import FeedWatch
 from pipeline.feed_store import StoreError
 from pipeline.line import Line, line
+from pipeline.memory import MemoryVersionError
 from pipeline.options import cache_folder, config_option, feeds_folder, print_rows, settings_path
 from pipeline.settings import Settings, SettingsError, load
+from pipeline.subjects_cli import subjects
 from schemas import Event, Rejected
 from schemas.document import DocumentError
 from schemas.source import SourceMapping
@@ -44,6 +46,8 @@ def main() -> None:
     except (SettingsError, registry.RegistryError, PatternError, DocumentError) as error:
         _fail(status.CONFIGURATION, error)
     except (StoreError, IndexFileError) as error:
+        _fail(status.CONFIGURATION, error)
+    except MemoryVersionError as error:
         _fail(status.CONFIGURATION, error)
     except BrokerUnreachableError as error:
         _fail(status.UNREACHABLE, error)
@@ -93,6 +97,7 @@ def cli() -> None:
 
 
 cli.add_command(feeds)
+cli.add_command(subjects)
 
 
 def _load(config: Path | None) -> tuple[Settings, Line]:
@@ -158,6 +163,7 @@ def worker(config: Path | None, verbose: bool, processes: int, with_parent: bool
 @click.option("--source", help="Read the file as records of this source, through its mapping.")
 @click.option(
     "--subjects",
+    "with_subjects",
     is_flag=True,
     help="Remember conversations, senders, targets, spaces and links too; holds the file in memory.",
 )
@@ -168,7 +174,7 @@ def scan(
     flagged: bool,
     text_column: str | None,
     source: str | None,
-    subjects: bool,
+    with_subjects: bool,
     config: Path | None,
 ) -> None:
     """Run the line over a file, offline: JSON lines, or CSV with --text-column.
@@ -207,9 +213,9 @@ def scan(
             write = _table_writer() if style == "table" else _jsonl_writer()
             scanned: Iterable[scanning.Scanned] = scanning.scan(inputs, built, mapping)
             told: dict[int, list[dict[str, Any]]] = {}
-            if subjects:
+            if with_subjects:
                 whole = list(scanned)
-                told = scanning.subjects(whole, built.watch, settings.signals.floor)
+                told = scanning.subjects(whole, built.watch)
                 scanned = whole
             for item in scanned:
                 if isinstance(item.event, Rejected):

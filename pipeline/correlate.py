@@ -1,10 +1,12 @@
-"""Correlate: a subject over time, from one more signal to the levels it crosses. Read it downwards.
+"""Correlate: subjects over time, from a batch of signals to the levels they cross. Read it downwards.
 
 Pure, like `screen`: no clock (time is that of the events), no store. What counts, and how much, is in rows of
 the settings (`pipeline.behaviours`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 import msgspec
 
@@ -15,18 +17,41 @@ from schemas.labels import Taxonomy
 from schemas.signal import Signal, kind_of
 from schemas.subject_verdict import Part, SubjectVerdict, subject_verdict_id
 
+Rows = tuple[tuple[str, Behaviour], ...]
 
-class Watch(msgspec.Struct, frozen=True):
+
+class Watch(msgspec.Struct, frozen=True, dict=True):
     """What is watched for, and what verdicts carry."""
 
     behaviours: Mapping[str, Behaviour]
     taxonomy: Taxonomy
     configuration: str
+    floor: float = 0.0
+    """Findings with a lower score tell the subjects nothing."""
 
-    def of(self, subject: str) -> Iterator[tuple[str, Behaviour]]:
-        """Yield the behaviours that show in such a subject."""
-        kind = kind_of(subject)
-        return ((n, b) for n, b in self.behaviours.items() if b.subject == kind)
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str], Rows]:
+        return {}
+
+    @cached_property
+    def windows(self) -> dict[str, float]:
+        """How far back each kind of subject is remembered, in seconds."""
+        windows: dict[str, float] = {}
+        for row in self.behaviours.values():
+            windows[row.subject] = max(row.window_seconds, windows.get(row.subject, 0.0))
+        return windows
+
+    def rows(self, kind: str, label: str) -> Rows:
+        """Return the behaviours that show in such a subject and count such a label."""
+        if label not in self.taxonomy:
+            return ()
+        if (kind, label) not in self._rows:
+            self._rows[kind, label] = tuple(
+                (name, row)
+                for name, row in self.behaviours.items()
+                if row.subject == kind and _is_of(label, row.labels)
+            )
+        return self._rows[kind, label]
 
 
 class Sum(msgspec.Struct, frozen=True):
@@ -38,27 +63,77 @@ class Sum(msgspec.Struct, frozen=True):
     traces: tuple[Trace, ...]
 
 
+class Heard(msgspec.Struct, frozen=True):
+    """One entry of a batch: a signal, or None to forget the subject."""
+
+    subject: str
+    signal: Signal | None
+    latest: float = math.inf
+    """An event dated after this, in seconds since 1970, counts as of then."""
+
+
+class Correlation(msgspec.Struct, frozen=True):
+    """What became of a batch."""
+
+    changed: dict[str, Memory | None]
+    """What is kept now of each subject of which anything changed; None: nothing, it is forgotten."""
+    verdicts: tuple[tuple[int, SubjectVerdict], ...]
+    """Each with the position of the signal that made the subject cross."""
+    counted: int
+    """How many signals told something new."""
+
+
+def correlate_batch(
+    remembered: Mapping[str, Memory], batch: Sequence[Heard], watch: Watch
+) -> Correlation:
+    """Add signals to what is kept of their subjects, in this order; `remembered` has what was before."""
+    changed: dict[str, Memory | None] = {}
+    verdicts: list[tuple[int, SubjectVerdict]] = []
+    counted = 0
+    for position, heard in enumerate(batch):
+        if heard.signal is None:
+            changed[heard.subject] = None
+            continue
+        held = (
+            changed.get(heard.subject)
+            if heard.subject in changed
+            else remembered.get(heard.subject)
+        )
+        before = held or _NOTHING
+        after, crossed = correlate(before, heard.signal, watch, heard.latest)
+        if after is not before:
+            counted += 1
+            changed[heard.subject] = after
+            verdicts += ((position, verdict) for verdict in crossed)
+    return Correlation(changed, tuple(verdicts), counted)
+
+
+_NOTHING = Memory()
+
+
 def correlate(
-    memory: Memory, signal: Signal, watch: Watch
+    memory: Memory, signal: Signal, watch: Watch, latest: float = math.inf
 ) -> tuple[Memory, tuple[SubjectVerdict, ...]]:
     """Add a signal to what is kept of its subject; return that, and a verdict for each level crossed."""
-    rows = [
-        (name, row) for name, row in watch.of(signal.subject) if _is_of(signal.label, row.labels)
-    ]
+    kind = kind_of(signal.subject)
+    rows = watch.rows(kind, signal.label)
     if not rows:
         return memory, ()
-    window = max(row.window_seconds for _, row in watch.of(signal.subject))
-    after = memory.with_signal(signal, window)
+    after = memory.with_signal(signal, watch.windows[kind], latest)
     if after is memory:
         return memory, ()
     verdicts = []
     crossed = dict(after.crossed)
     for name, row in rows:
+        if crossed.get(name) == "escalate":
+            continue
         found = score(after, row)
         level = row.rule.action(found.score)
         if ACTIONS.index(level) > ACTIONS.index(crossed.get(name, "none")):
             crossed[name] = level
             verdicts.append(_verdict((signal.subject, name, level), row, found, after, watch))
+    if not verdicts:
+        return after, ()
     return msgspec.structs.replace(after, crossed=crossed), tuple(verdicts)
 
 
@@ -72,11 +147,12 @@ def score(memory: Memory, row: Behaviour) -> Sum:
         and t.score >= row.least_score
         and _is_of(t.label, row.labels)
         and (not row.acted_on or t.action in ("review", "escalate"))
+        and (not t.audience or t.audience in row.audiences)
     ]
     nothing = Sum(0.0, (), 1.0, ())
     if len({t.actor_id for t in traces}) < row.least_people:
         return nothing
-    if row.counts == "cues":
+    if row.counts == "cues" or row.by_one:
         senders = sorted({t.actor_id for t in traces})
         sums = [_of_sender(sender, traces, row, now) for sender in senders]
         return max(sums, key=lambda s: s.score, default=nothing)
@@ -84,7 +160,9 @@ def score(memory: Memory, row: Behaviour) -> Sum:
 
 
 def _of_sender(sender: str, traces: list[Trace], row: Behaviour, now: float) -> Sum:
-    """Add up one sender's different cues, and what the other side replied."""
+    """Add up what one sender did: its events, or its different cues and what the other side replied."""
+    if row.counts != "cues":
+        return _added(_keyed([t for t in traces if t.actor_id == sender], row), row, now)
     own = [(cue, t.actor_id, t) for t in traces if t.actor_id == sender for cue in t.cues]
     own = [item for item in own if item[0] not in row.replies]
     replies = [
@@ -135,7 +213,7 @@ def _verdict(
     subject, name, level = crossing
     label = row.label or _mostly(found.traces)
     return SubjectVerdict(
-        id=subject_verdict_id(subject, name, level),
+        id=subject_verdict_id(subject, name, level, memory.lives),
         taxonomy_version=watch.taxonomy.version,
         configuration=watch.configuration,
         subject=subject,
@@ -143,9 +221,12 @@ def _verdict(
         label=label,
         severity=watch.taxonomy.severity(label),
         level=level,
+        action=level,
         score=found.score,
         parts=found.parts,
         raised=found.raised,
+        faced=tuple(dict.fromkeys(p for t in found.traces for p in t.people if p != t.actor_id)),
+        audiences=tuple(sorted({t.audience for t in found.traces if t.audience})),
         counterparts=memory.counterparts,
         evidence=tuple(dict.fromkeys(t.event_id for t in found.traces)),
     )

@@ -48,6 +48,8 @@ class Delivered(msgspec.Struct, frozen=True):
 
     topics: dict[str, int]
     reduced: dict[str, int]
+    ends: dict[int, int] = {}
+    """The last offset in each partition, of writes that name their partition."""
 
 
 def client_options(kafka: Kafka) -> dict[str, Any]:
@@ -66,18 +68,27 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
     return options
 
 
-async def check(kafka: Kafka, topics: Sequence[str]) -> None:
+async def check(kafka: Kafka, topics: Sequence[str], equal: Sequence[str] = ()) -> None:
     """See that brokers answer and topics are there, before anything is started that needs them.
 
+    Those in `equal` need as many partitions as each other.
+
     Raises:
-        BrokerUnreachableError: naming the brokers, or the topics that are missing.
+        BrokerUnreachableError: naming the brokers, or the topics that are missing or uneven.
     """
     async with Delivery(kafka) as delivery:
-        missing = [topic for topic in topics if not await delivery.partitions(topic)]
+        counts = {topic: len(await delivery.partitions(topic)) for topic in topics}
+    missing = [topic for topic, count in counts.items() if not count]
     if missing:
         raise BrokerUnreachableError(
             f"no such topic on {kafka.bootstrap_servers}: {', '.join(missing)}. Create it, or correct its "
             "name in the configuration."
+        )
+    if len({counts[topic] for topic in equal}) > 1:
+        found = ", ".join(f"{topic} has {counts[topic]}" for topic in equal)
+        raise BrokerUnreachableError(
+            f"topics that need equally many partitions have not ({found}): make the one anew that holds "
+            "nothing yet"
         )
 
 
@@ -197,7 +208,7 @@ class Delivery:
             # A topic refuses a whole produce batch for one record, so each is tried again alone.
             for write in await self._refused(sent, topics):
                 await self._send_alone(write, topics, reduced)
-        return Delivered(topics, reduced)
+        return Delivered(topics, reduced, _ends(sent))
 
     @asynccontextmanager
     async def _limited(self, count: int) -> AsyncIterator[None]:
@@ -222,7 +233,11 @@ class Delivery:
         """Hand one write to the producer; None if it refuses it as too large by itself."""
         try:
             future: asyncio.Future[Any] = await self._connected().send(
-                write.topic, write.value, write.key, headers=list(write.headers)
+                write.topic,
+                write.value,
+                write.key,
+                partition=write.partition,
+                headers=list(write.headers),
             )
         except MessageSizeTooLargeError:
             return None
@@ -260,3 +275,11 @@ class Delivery:
             f"topic {write.topic} refuses a record of {len(write.value or b'')} bytes as too large and "
             "there is no smaller form; raise its max.message.bytes to at least that of the source topic"
         )
+
+
+def _ends(sent: Sent) -> dict[int, int]:
+    ends: dict[int, int] = {}
+    for write, future in sent:
+        if write.partition is not None and future is not None and future.exception() is None:
+            ends[write.partition] = max(future.result().offset, ends.get(write.partition, -1))
+    return ends

@@ -1,7 +1,8 @@
 """The demo: an embedded broker, a real worker, simulated traffic, and a count of what comes out.
 
 The demo screens what it sends itself, through the same pure line, so it knows every escalation that has to
-come and notices one that does not, also when somebody kills the worker in the middle.
+come and notices one that does not, also when somebody kills the worker in the middle. Of subjects it knows
+those of its scenes (`pipeline.scenes`), whose messages are sent in their order; others that cross come too.
 """
 
 import asyncio
@@ -11,12 +12,12 @@ import signal
 import socket
 import sys
 import tempfile
-from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiokafka
 import msgspec
@@ -26,72 +27,29 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.correlate import Heard, correlate_batch
 from pipeline.embedded import EmbeddedBrokerError, embedded_broker
 from pipeline.explanation import STYLES, highlighted
 from pipeline.line import Line
+from pipeline.scenes import played, scene_of
+from pipeline.screen import Screening
 from pipeline.settings import Settings
+from pipeline.tally import Escalation, Tally, escalation
 from pipeline.traffic import to_bytes, traffic
-from schemas import Verdict
+from schemas import Event
+from schemas.signal import kind_of
+from schemas.subject_verdict import SubjectVerdict
+
+if TYPE_CHECKING:
+    from pipeline.memory import Memory
 
 TICK_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 20.0
 """How long escalations may take to arrive after the last message, before they count as lost."""
 RESTART_SECONDS: Final = 2.0
-SHOWN: Final = 14
 
-_verdict: Final = msgspec.json.Decoder(Verdict)
-
-
-class Tally:
-    """What was sent, what has to come of it, and what came."""
-
-    def __init__(self) -> None:
-        self.started = monotonic()
-        self.sent = 0
-        self.awaited: set[str] = set()
-        self.expected = 0
-        self.arrived = 0
-        self.repeated = 0
-        self.labels: Counter[str] = Counter()
-        self.restarts = 0
-        self.delays: deque[float] = deque(maxlen=2000)
-        self.latest: deque[Verdict] = deque(maxlen=SHOWN)
-
-    def expect(self, ids: set[str]) -> None:
-        """Note escalations that have to arrive."""
-        self.expected += len(ids)
-        self.awaited |= ids
-
-    def arrive(self, verdict: Verdict) -> bool:
-        """Note an escalation; false for one that was there already, after a restart."""
-        if verdict.id not in self.awaited:
-            self.repeated += 1
-            return False
-        self.awaited.discard(verdict.id)
-        self.arrived += 1
-        self.labels[verdict.label] += 1
-        self.delays.append((datetime.now(UTC) - verdict.event.occurred_at).total_seconds())
-        self.latest.append(verdict)
-        return True
-
-    def delay(self, share: float) -> float:
-        """Return a percentile of the last delays from message to confirmed escalation, in seconds."""
-        ordered = sorted(self.delays)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
-
-    def summary(self) -> dict[str, Any]:
-        """Return the closing count."""
-        return {
-            "sent": self.sent,
-            "escalations_expected": self.expected,
-            "escalations_seen": self.arrived,
-            "lost": len(self.awaited),
-            "repeated_after_restart": self.repeated,
-            "worker_restarts": self.restarts,
-            "labels": dict(sorted(self.labels.items())),
-            "delay_p50_seconds": round(self.delay(0.5), 3),
-            "delay_p99_seconds": round(self.delay(0.99), 3),
-        }
+SCENE_SECONDS: Final = 0.2
+"""How often the next message of a scene is sent, beside the traffic."""
 
 
 def demonstrate(
@@ -124,6 +82,11 @@ class _Demo:
         self._status = "starting"
         self._tally = Tally()
         self._stop = asyncio.Event()
+        self._scenes = (
+            event for number in count(1) for event in played(number, start=datetime.now(UTC))
+        )
+        self._scened = 0
+        self._remembered: dict[str, Memory] = {}
 
     async def run(self, console: Console, seconds: float | None, rate: float) -> int:
         loop = asyncio.get_running_loop()
@@ -185,6 +148,7 @@ class _Demo:
             "KAFKA_BOOTSTRAP_SERVERS": self._servers,
             "PENJAGA_WEB_PORT": str(self._port),
             "PENJAGA_KAFKA_INSTANCE": "demo",
+            "PENJAGA_MEMORY_FOLDER": str(self._folder / "memory"),
         }
         while True:
             with self._log.open("ab") as log:
@@ -220,36 +184,60 @@ class _Demo:
             await self._worker.wait()
 
     async def _send(self, producer: Any, rate: float) -> None:
-        """Send traffic at a steady rate until told to stop."""
+        """Send traffic at a steady rate, and a message of a scene now and then, until told to stop."""
         source = traffic(self._seed, start=datetime.now(UTC))
         begun = monotonic()
+        sent = 0
         while not self._stop.is_set():
-            due = int((monotonic() - begun) * rate) + 1 - self._tally.sent
+            elapsed = monotonic() - begun
+            due = int(elapsed * rate) + 1 - sent
             now = datetime.now(UTC)
-            events = [
+            talk = [
                 msgspec.structs.replace(next(source).event, occurred_at=now) for _ in range(due)
             ]
-            records = [to_bytes(event) for event in events]
-            screening = self._line.screen(self._source, records)
-            self._tally.expect(
-                {
-                    verdict.id
-                    for verdicts in screening.verdicts.values()
-                    for verdict in verdicts
-                    if verdict.action in ("review", "escalate")
-                }
-            )
-            for event, record in zip(events, records, strict=True):
-                key = (event.conversation.id if event.conversation else event.actor.id).encode()
-                await producer.send(self._source, record, key)
-            self._tally.sent += due
+            sent += due
+            await self._send_events(producer, talk, _key)
+            scenes = int(elapsed / SCENE_SECONDS) + 1 - self._scened
+            acted = [
+                msgspec.structs.replace(next(self._scenes), occurred_at=now) for _ in range(scenes)
+            ]
+            self._scened += scenes
+            self._expect_subjects(await self._send_events(producer, acted, scene_of))
             await asyncio.sleep(TICK_SECONDS)
         await producer.flush()
         await asyncio.Event().wait()
 
+    async def _send_events(
+        self, producer: Any, events: list[Event], key_of: Callable[[Event], str]
+    ) -> Screening:
+        """Send events and note which escalations have to come of them."""
+        records = [to_bytes(event) for event in events]
+        screening = self._line.screen(self._source, records)
+        escalated = (
+            verdict.id
+            for verdicts in screening.verdicts.values()
+            for verdict in verdicts
+            if verdict.action in ("review", "escalate")
+        )
+        self._tally.expect(set(escalated))
+        for event, record in zip(events, records, strict=True):
+            await producer.send(self._source, record, key_of(event).encode())
+        self._tally.sent += len(events)
+        return screening
+
+    def _expect_subjects(self, screening: Screening) -> None:
+        """Remember the subjects of the scenes as the worker has to, and note which have to cross."""
+        told = [
+            one for position in sorted(screening.signals) for one in screening.signals[position]
+        ]
+        heard = [Heard(one.subject, one) for one in told]
+        outcome = correlate_batch(self._remembered, heard, self._line.watch)
+        self._remembered |= {name: kept for name, kept in outcome.changed.items() if kept}
+        self._tally.expect({verdict.id for _, verdict in outcome.verdicts})
+
     async def _read(self, reader: Any, console: Console) -> None:
         async for message in reader:
-            verdict = _verdict.decode(message.value)
+            verdict = escalation(message.value)
             if self._tally.arrive(verdict) and not console.is_terminal:
                 _print(msgspec.to_builtins(verdict))
 
@@ -269,6 +257,7 @@ class _Demo:
         counts.add_row(
             f"sent [bold]{tally.sent:,}[/] ({tally.sent / elapsed:.0f}/s)",
             f"escalated [bold]{tally.arrived:,}[/]",
+            f"subjects [bold]{len(tally.subjects):,}[/]",
             f"on their way {len(tally.awaited)}",
             f"delay p50 {tally.delay(0.5):.1f} s, p99 {tally.delay(0.99):.1f} s",
             f"restarts {tally.restarts}",
@@ -283,7 +272,8 @@ class _Demo:
                 f"{verdict.score:.2f}",
                 _evidence(verdict),
             )
-        labels = "  ".join(f"{label} {count}" for label, count in sorted(tally.labels.items()))
+        counted = sorted((tally.labels + tally.behaviours).items())
+        labels = "  ".join(f"{label} {number}" for label, number in counted)
         return Group(
             Text("Penjaga demo: simulated traffic, a real worker, an embedded broker", "bold"),
             counts,
@@ -305,7 +295,15 @@ class _Demo:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
 
-def _evidence(verdict: Verdict) -> Text:
+def _key(event: Event) -> str:
+    return event.conversation.id if event.conversation else event.actor.id
+
+
+def _evidence(verdict: Escalation) -> Text:
+    if isinstance(verdict, SubjectVerdict):
+        kind = kind_of(verdict.subject)
+        what = verdict.behaviour.replace("_", " ")
+        return Text(f"{what} in one {kind}, by {len(verdict.evidence)} messages", "bold")
     if verdict.excerpt is None:
         return Text(verdict.findings[0].reason, "dim")
     shown = highlighted(verdict.excerpt.text, verdict.findings, verdict.excerpt.offset)

@@ -34,13 +34,13 @@ class Line(msgspec.Struct, frozen=True):
         A record that breaks the line itself, beyond the isolation of detectors, is rejected alone.
         """
         try:
-            return screen(records, self.mappings[source], self.chain, self.policy)
+            return screen(records, self.mappings[source], self.chain, self.policy, self.watch)
         except Exception:  # noqa: BLE001  # one poison record must not hold up its partition for ever
             return _merged([self._alone(source, record) for record in records])
 
     def _alone(self, source: str, record: bytes | None) -> Screening:
         try:
-            return screen([record], self.mappings[source], self.chain, self.policy)
+            return screen([record], self.mappings[source], self.chain, self.policy, self.watch)
         except Exception as error:  # noqa: BLE001
             detail = f"screening raised {type(error).__name__}; please report it with this record"
             rejected = Rejected(reason=Reason.SCREENING_FAILED, detail=detail)
@@ -54,6 +54,7 @@ def _merged(screenings: Sequence[Screening]) -> Screening:
         {p: s.rejected[0] for p, s in enumerate(screenings) if s.rejected},
         {p: s.findings[0] for p, s in enumerate(screenings) if s.findings},
         {p: s.verdicts[0] for p, s in enumerate(screenings) if s.verdicts},
+        {p: s.signals[0] for p, s in enumerate(screenings) if s.signals},
     )
 
 
@@ -91,7 +92,7 @@ def _line(
         excerpt_characters=settings.escalations.excerpt_characters,
         configuration=configuration,
     )
-    watch = Watch(settings.behaviours, taxonomy(), configuration)
+    watch = Watch(settings.behaviours, taxonomy(), configuration, settings.signals.floor)
     return Line(mappings, chain, policy, watch, configuration, registered)
 
 

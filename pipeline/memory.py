@@ -3,24 +3,42 @@
 The traces kept are a function of the set of signals that came, whatever their order and however often each
 came: one that came before changes nothing, and where there are too many the oldest that tell nothing new
 go first. So a redelivered or late signal does no harm.
+
+Encoded, a subject takes at most `BYTES`, whatever it is told. Version 2 added audiences, the ids of signals
+that made room for others, and how often a subject began anew.
 """
 
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Collection
+from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from schemas import Action
-from schemas.signal import Signal
+from schemas.signal import Signal, kind_of
 
-VERSION: Final = 1
+VERSION: Final = 2
+BYTES: Final = 4096
+"""The most that a subject takes, encoded; traces make room while it would take more."""
 MOST_TRACES: Final = 14
-"""With ids as long as a UUID a trace takes some 230 bytes; with the sketch a subject stays below 4 KB."""
+"""Of ids as long as a UUID, a dozen fit."""
 MOST_PEOPLE: Final = 2
 """Of whom an event was written to, so many are kept in its trace."""
+MOST_CUES: Final = 8
+MOST_CUE_CHARACTERS: Final = 48
+MOST_ID_BYTES: Final = 200
+"""A longer id is kept as its digest, after a tilde."""
+MOST_FORMER: Final = 24
+REPEATS: Final = 6
+"""A conversation is about what one of many does again and again, so there such repetitions are news."""
 SKETCH: Final = 64
 _SPACE: Final = 1 << 64
+_FOR_LEVELS: Final = 192
+"""What is left free for levels yet to be crossed: those of four behaviours."""
 
 
 class MemoryVersionError(ValueError):
@@ -41,6 +59,8 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     actor_id: str
     people: tuple[str, ...]
     faces_minor: bool
+    audience: str = ""
+    """Empty in what version 1 wrote."""
 
 
 class Memory(msgspec.Struct, frozen=True, array_like=True):
@@ -53,6 +73,10 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     """The `SKETCH` smallest hashes of everybody the subject met (a KMV sketch, Bar-Yossef et al. 2002)."""
     crossed: dict[str, Action] = {}
     """The strongest level that each behaviour has crossed."""
+    former: tuple[int, ...] = ()
+    """Hashes of the last `MOST_FORMER` signals whose traces made room; they would be taken for new ones."""
+    lives: int = 0
+    """How often it began anew after everything lay behind its window."""
 
     @property
     def counterparts(self) -> int:
@@ -61,27 +85,42 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
             return len(self.met)
         return round((SKETCH - 1) * _SPACE / self.met[-1])
 
-    def with_signal(self, signal: Signal, window_seconds: float) -> "Memory":
+    def with_signal(
+        self, signal: Signal, window_seconds: float, latest: float = math.inf
+    ) -> "Memory":
         """Return the memory with a signal; the same one where that tells nothing new.
 
         What lies further back than the window is forgotten, and where nothing is left, so are the levels.
+        An event dated after `latest` counts as of then: a wrong clock must not make all others old.
         """
-        trace = _trace(signal)
-        if any(held.id == trace.id for held in self.traces):
+        trace = _trace(signal, latest)
+        if any(held.id == trace.id for held in self.traces) or _hash(trace.id) in self.former:
             return self
         newest = max(trace.at, self.traces[-1].at if self.traces else trace.at)
         inside = [t for t in (*self.traces, trace) if t.at > newest - window_seconds]
-        inside.sort(key=lambda t: (t.at, t.id))
-        kept = _kept(inside)
-        if trace not in kept:
+        if trace not in inside:
             return self
-        was_live = any(t is not trace for t in inside)
-        return Memory(
+        inside.sort(key=lambda t: (t.at, t.id))
+        goes_on = len(inside) > 1
+        after = Memory(
             VERSION,
-            tuple(kept),
-            _sketched(self.met if was_live else (), (*trace.people, trace.actor_id)),
-            self.crossed if was_live else {},
+            tuple(inside),
+            _sketched(self.met if goes_on else (), (*signal.counterparts, signal.actor_id)),
+            self.crossed if goes_on else {},
+            self.former if goes_on else (),
+            self.lives + (not goes_on and bool(self.traces)),
         )
+        while len(after.traces) > MOST_TRACES or len(encoded(after)) > BYTES - _FOR_LEVELS:
+            gone = _spare(after.traces, REPEATS if kind_of(signal.subject) == "conversation" else 1)
+            if after.traces[gone] is trace:
+                return self
+            after = after._without(gone)
+        return after
+
+    def _without(self, position: int) -> "Memory":
+        traces = (*self.traces[:position], *self.traces[position + 1 :])
+        former = (*self.former, _hash(self.traces[position].id))[-MOST_FORMER:]
+        return Memory(VERSION, traces, self.met, self.crossed, former, self.lives)
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -108,44 +147,59 @@ def decoded(content: bytes) -> Memory:
     return memory
 
 
-def _trace(signal: Signal) -> Trace:
+def _trace(signal: Signal, latest: float) -> Trace:
+    cues = (cue for cue in signal.cues if len(cue) <= MOST_CUE_CHARACTERS)
     return Trace(
-        signal.occurred_at.timestamp(),
+        min(signal.occurred_at.timestamp(), latest),
         signal.id,
-        signal.event_id,
+        _short(signal.event_id),
         signal.label,
         signal.score,
         signal.action,
-        signal.cues,
-        signal.actor_id,
-        signal.counterparts[:MOST_PEOPLE],
+        tuple(islice(cues, MOST_CUES)),
+        _short(signal.actor_id),
+        tuple(_short(person) for person in signal.counterparts[:MOST_PEOPLE]),
         signal.counterpart_age_band == "minor" and signal.actor_age_band != "minor",
+        signal.audience,
     )
 
 
-def _kept(traces: list[Trace]) -> list[Trace]:
-    """Drop, while there are too many, the oldest that say nothing a newer one does not, else the oldest."""
-    kept = list(traces)
-    while len(kept) > MOST_TRACES:
-        told: set[tuple[str, str, str]] = set()
-        spare = 0
-        for at in range(len(kept) - 1, -1, -1):
-            says = _says(kept[at])
-            if says <= told:
-                spare = at
-            told |= says
-        del kept[spare]
-    return kept
+def _short(name: str) -> str:
+    if len(name) <= MOST_ID_BYTES // 4:
+        return name
+    content = name.encode("utf-8", "surrogatepass")
+    if len(content) <= MOST_ID_BYTES:
+        return name
+    return "~" + hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _says(trace: Trace) -> set[tuple[str, str, str]]:
-    cues = trace.cues or ("",)
-    return {(trace.actor_id, trace.label, cue) for cue in cues}
+def _spare(traces: tuple[Trace, ...], repeats: int) -> int:
+    """Return the position of the trace to give up.
+
+    That is the oldest that says nothing which `repeats` newer ones do not say, else the oldest.
+    """
+    told: Counter[tuple[str, str, str]] = Counter()
+    spare = 0
+    for position in range(len(traces) - 1, -1, -1):
+        says = _says(traces[position])
+        if all(told[one] >= (1 if one[2] else repeats) for one in says):
+            spare = position
+        told.update(says)
+    return spare
+
+
+def _says(trace: Trace) -> list[tuple[str, str, str]]:
+    return [(trace.actor_id, trace.label, cue) for cue in trace.cues or ("",)]
 
 
 def _sketched(met: tuple[int, ...], people: Collection[str]) -> tuple[int, ...]:
-    hashes = {
-        int.from_bytes(hashlib.blake2b(p.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-        for p in people
-    }
-    return tuple(sorted(hashes | set(met)))[:SKETCH]
+    hashes = {_hash(person) for person in people}
+    if hashes.issubset(met):
+        return met
+    return tuple(sorted(hashes.union(met)))[:SKETCH]
+
+
+@lru_cache(maxsize=8192)
+def _hash(name: str) -> int:
+    content = name.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())

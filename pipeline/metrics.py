@@ -1,15 +1,15 @@
 """Metrics: every name Penjaga exports, in one place.
 
-Label values come from closed sets (sources, topics and feeds of the configuration, partitions of the sources,
-labels of the taxonomy, names and versions of installed detectors, reasons of rejection, outcomes of a sync,
-kinds of audience, the languages detectors know); never an id, a link or text. Not the platform: that is
-whatever an event says, and a source stands for it.
+Label values come from closed sets (sources, topics and feeds of the configuration, partitions of the
+sources, labels of the taxonomy, behaviours and levels of the configuration, names and versions of installed
+detectors, reasons of rejection, outcomes of a sync, kinds of audience, the languages detectors know); never
+an id, a link or text. Not the platform: that is whatever an event says, and a source stands for it.
 Conservation holds per source: received = passed + flagged + rejected.
 
 The first word after the prefix says what a metric is about: `events`, `batch`, `consumer`, `verdicts` and
-`escalations` for the path of a message; `detector` for a detector's own budget and breaker; `feed` for lists;
-`signals`, `subjects` and `table` are kept for the memory of subjects and its recovery. What is counted per
-message is counted once for each batch.
+`escalations` for the path of a message; `detector` for a detector's own budget and breaker; `feed` for
+lists; `signals`, `correlate`, `subjects` and `table` for the memory of subjects and its recovery. What is
+counted per message is counted once for each batch.
 """
 
 import math
@@ -36,6 +36,7 @@ from prometheus_client.registry import Collector
 
 from detectors.contract import Detector
 from pipeline.chain import FAILED
+from pipeline.delivery import Delivered
 from pipeline.feed_sources import Outcome
 from pipeline.feed_store import FeedState
 from pipeline.guard import Health
@@ -44,6 +45,7 @@ from pipeline.screen import Screening
 from pipeline.settings import Settings
 from schemas import Event, Reason
 from schemas.labels import taxonomy
+from schemas.subject_verdict import SubjectVerdict
 
 # The time a counter was born is noise on a page that people read.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
@@ -58,6 +60,7 @@ _OTHER: Final = "other"
 _UNKNOWN: Final = "unknown"
 _AUDIENCES: Final = ("dm", "group", "public")
 _FORMS: Final = ("reference", "dead_letter")
+_OUTCOMES: Final = ("counted", "known", "forgotten", "rejected")
 _ESCALATIONS: Final = frozenset({"review", "escalate"})
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -285,6 +288,30 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self.signals = Counter(
+            "penjaga_signals_received",
+            "Signals read, by what came of them: counted, known already, forgotten (a request), rejected.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.crossings = Counter(
+            "penjaga_subjects_crossings",
+            "Subjects that crossed a level, once their verdicts were confirmed.",
+            ["behaviour", "level"],
+            registry=registry,
+        )
+        self.correlate_seconds = Histogram(
+            "penjaga_correlate_seconds",
+            "Time to add a batch of signals to the memory of their subjects.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.table_recovery_seconds = Gauge(
+            "penjaga_table_recovery_seconds",
+            "How long the memory took to be read back when partitions were last assigned.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         # A gauge with the name and the value an `Info` would have: the library keeps no `Info` of several
         # processes, and the page must read the same for one and for many.
         self.configuration = Gauge(
@@ -310,6 +337,10 @@ class Metrics:
             self.canary_seen.labels(source).set(0)
         for form in _FORMS:
             self.reduced.labels(form)
+        for outcome in _OUTCOMES:
+            self.signals.labels(outcome)
+        for behaviour, level in product(settings.behaviours, sorted(_ESCALATIONS)):
+            self.crossings.labels(behaviour, level)
         self.rejected_in_a_row_limit.set(settings.screening.dead_letters_in_a_row)
         for name, feed in settings.feeds.items():
             self.feed_interval_seconds.labels(name).set(feed.interval_seconds)
@@ -383,6 +414,28 @@ class Metrics:
         verdicts = Tally((v.label, v.action) for vs in screening.verdicts.values() for v in vs)
         for (label, action), count in verdicts.items():
             self.verdicts.labels(label, action).inc(count)
+
+    def delivered(self, delivered: Delivered) -> None:
+        """Count what the broker confirmed."""
+        for written, count in delivered.topics.items():
+            self.writes.labels(written).inc(count)
+        for form, count in delivered.reduced.items():
+            self.reduced.labels(form).inc(count)
+
+    def correlated(
+        self,
+        received: int,
+        counted: int,
+        forgotten: int,
+        rejected: int,
+        verdicts: Iterable[tuple[int, SubjectVerdict]],
+    ) -> None:
+        """Count a batch of signals once everything it caused is confirmed."""
+        known = received - counted - forgotten - rejected
+        for outcome, count in zip(_OUTCOMES, (counted, known, forgotten, rejected), strict=True):
+            self.signals.labels(outcome).inc(count)
+        for _, verdict in verdicts:
+            self.crossings.labels(verdict.behaviour, verdict.level).inc()
 
     def detectors(self, former: Mapping[str, Health], health: Mapping[str, Health]) -> None:
         """Say how the detectors fare, and what has come about since they fared as before."""

@@ -43,8 +43,13 @@ def feeds_folder() -> Path:
     """Return where lists of bad links are kept, fetched and compiled."""
     if folder := os.environ.get("PENJAGA_FEEDS_DIR"):
         return Path(folder)
+    return state_folder() / "feeds"
+
+
+def state_folder() -> Path:
+    """Return where what outlives a process is kept."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "penjaga" / "feeds"
+    return Path(state) / "penjaga"
 
 
 def print_rows(rows: Iterable[dict[str, Any]]) -> None:

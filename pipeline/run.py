@@ -27,8 +27,10 @@ from pipeline.feed_lists import FeedWatch
 from pipeline.latest import LatestLine
 from pipeline.line import Line
 from pipeline.metrics import Metrics, Usage, process_starts
+from pipeline.options import state_folder
 from pipeline.processes import METRICS_FOLDER, Board, Parent, Vitals, end_on_signals, stop_with
 from pipeline.settings import Settings
+from pipeline.store import Folder, FolderError
 from pipeline.writes import topics_of
 
 log: Final = logging.getLogger(__name__)
@@ -68,8 +70,7 @@ def run(
         line.configuration,
     )
     try:
-        topics = (*settings.sources, *topics_of(settings.topics))
-        asyncio.run(check(settings.kafka, topics))
+        asyncio.run(_check(settings))
     except BrokerUnreachableError as error:
         log.critical(str(error))
         sys.exit(status.UNREACHABLE)
@@ -80,6 +81,13 @@ def run(
         sys.exit(_run_several(work, listener, processes, with_parent=with_parent))
     listener.close()
     _work(work)
+
+
+async def _check(settings: Settings) -> None:
+    topics = settings.topics
+    written = topics_of(topics, with_memory=settings.memory.is_on)
+    equal = (topics.signals, topics.memory) if settings.memory.is_on else ()
+    await check(settings.kafka, (*settings.sources, *written), equal)
 
 
 def _run_several(work: "_Work", listener: socket.socket, count: int, *, with_parent: bool) -> int:
@@ -166,7 +174,13 @@ def _work(work: _Work, say: Say | None = None) -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     health = Health()
     latest = LatestLine(work.settings, work.line, work.watch)
-    app = build(work.settings, latest, Metrics(), health, has_web=say is None)
+    try:
+        folder = _memory_folder(work.settings)
+    except FolderError as error:
+        log.critical(str(error))
+        sys.exit(status.CONFIGURATION)
+    path = folder.path if folder else None
+    app = build(work.settings, latest, Metrics(), health, has_web=say is None, folder=path)
     # Its banner and cursor codes are for a terminal that a worker does not have.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         worker = _Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
@@ -186,6 +200,14 @@ def _work(work: _Work, say: Say | None = None) -> None:
         type(reason).__name__ if reason else "no reason given",
     )
     sys.exit(status.CRASHED)
+
+
+def _memory_folder(settings: Settings) -> Folder | None:
+    """Take a folder for a memory on disk, by the worker's name if it has one."""
+    if settings.memory.store != "rocksdb":
+        return None
+    base = Path(settings.memory.folder) if settings.memory.folder else state_folder() / "memory"
+    return Folder(base / settings.kafka.group, settings.kafka.instance or "worker")
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -14,9 +14,9 @@ from pipeline.line import Line
 from pipeline.memory import Memory
 from pipeline.policy import scores, strongest
 from pipeline.screen import Screening, screen
-from pipeline.signals import signals
-from schemas import Action, Event, Finding, Reason, Rejected, Verdict
+from schemas import Action, Event, Finding, Reason, Rejected
 from schemas.record import Parsed, parsed
+from schemas.signal import Signal
 from schemas.source import Limits, SourceMapping
 from schemas.subject_verdict import SubjectVerdict
 
@@ -43,7 +43,7 @@ class Scanned(msgspec.Struct, frozen=True):
     action: Action
     findings: tuple[Finding, ...]
     output: dict[str, Any]
-    verdicts: tuple[Verdict, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
 
 def scan(inputs: Iterable[Input], line: Line, mapping: SourceMapping) -> Iterator[Scanned]:
@@ -51,7 +51,7 @@ def scan(inputs: Iterable[Input], line: Line, mapping: SourceMapping) -> Iterato
     remaining = iter(inputs)
     while batch := list(islice(remaining, BATCH_LINES)):
         records = [item.record for item in batch if isinstance(item.record, bytes)]
-        screening = screen(records, mapping, line.chain, line.policy)
+        screening = screen(records, mapping, line.chain, line.policy, line.watch)
         position = 0
         for item in batch:
             if isinstance(item.record, Rejected):
@@ -84,18 +84,16 @@ def _scanned(number: int, event: Event | Rejected, screening: Screening, positio
             for f in findings
         ],
     }
-    return Scanned(number, event, action, findings, output, verdicts)
+    return Scanned(number, event, action, findings, output, screening.signals.get(position, ()))
 
 
-def subjects(
-    scanned: Sequence[Scanned], watch: Watch, floor: float
-) -> dict[int, list[dict[str, Any]]]:
+def subjects(scanned: Sequence[Scanned], watch: Watch) -> dict[int, list[dict[str, Any]]]:
     """Correlate what was scanned, in order of the events' time; return subject lines by line number."""
     memories: dict[str, Memory] = {}
     told: dict[int, list[dict[str, Any]]] = {}
     dated = [(item.event, item) for item in scanned if isinstance(item.event, Event)]
-    for event, item in sorted(dated, key=lambda d: (d[0].occurred_at, d[1].number)):
-        for signal in signals(event, item.findings, item.verdicts, floor):
+    for _, item in sorted(dated, key=lambda d: (d[0].occurred_at, d[1].number)):
+        for signal in item.signals:
             before = memories.get(signal.subject, Memory())
             memories[signal.subject], crossed = correlate(before, signal, watch)
             told.setdefault(item.number, []).extend(_subject(verdict) for verdict in crossed)
@@ -107,7 +105,7 @@ def _subject(verdict: SubjectVerdict) -> dict[str, Any]:
         "subject": verdict.subject,
         "behaviour": verdict.behaviour,
         "level": verdict.level,
-        "action": verdict.level,
+        "action": verdict.action,
         "scores": {verdict.label: verdict.score},
         "evidence": verdict.evidence,
     }

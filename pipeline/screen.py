@@ -1,7 +1,8 @@
 """Screen: one message at a time, from the bytes of a record to its verdicts. Read it downwards.
 
 Stateless and pure. A worker, `penjaga scan` and the tests call this one function and get the same bytes. What
-shows only over many messages (a conversation, a sender, a space) is not seen here.
+shows only over many messages (a conversation, a sender, a space) is not seen here: `correlate` sees it, from
+the signals that this makes of findings.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,11 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.chain import Chain
+from pipeline.correlate import Watch
 from pipeline.policy import Policy
+from pipeline.signals import signals
 from schemas import Event, Finding, Rejected, Verdict
+from schemas.signal import Signal
 from schemas.source import SourceMapping
 
 
@@ -21,6 +25,8 @@ class Screening(msgspec.Struct, frozen=True):
     rejected: dict[int, Rejected]
     findings: dict[int, tuple[Finding, ...]]
     verdicts: dict[int, tuple[Verdict, ...]]
+    signals: dict[int, tuple[Signal, ...]] = {}
+    """What the memory of subjects is told; also of events without a verdict."""
 
     @property
     def flagged(self) -> int:
@@ -34,9 +40,13 @@ class Screening(msgspec.Struct, frozen=True):
 
 
 def screen(
-    records: Sequence[bytes | None], mapping: SourceMapping, chain: Chain, policy: Policy
+    records: Sequence[bytes | None],
+    mapping: SourceMapping,
+    chain: Chain,
+    policy: Policy,
+    watch: Watch,
 ) -> Screening:
-    """Decode, match and decide a batch of records of one source."""
+    """Decode, match and decide a batch of records of one source, and tell what subjects it concerns."""
     events = tuple(mapping.decode_batch(records))
     rejected = {p: event for p, event in enumerate(events) if isinstance(event, Rejected)}
     positions = [p for p, event in enumerate(events) if isinstance(event, Event)]
@@ -45,4 +55,9 @@ def screen(
     findings = {positions[n]: found[n] for n in found}
     decided = {positions[n]: policy.decide(readable[n], found[n]) for n in found}
     verdicts = {p: verdicts for p, verdicts in decided.items() if verdicts}
-    return Screening(events, rejected, findings, verdicts)
+    told = {
+        positions[n]: signals(readable[n], found[n], verdicts.get(positions[n], ()), watch)
+        for n in found
+    }
+    told = {p: signals for p, signals in told.items() if signals}
+    return Screening(events, rejected, findings, verdicts, told)

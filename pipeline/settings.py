@@ -92,11 +92,15 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where verdicts and rejected records go."""
+    """Where verdicts, rejected records, and what concerns subjects go."""
 
     escalations: TopicName = "penjaga.escalations"
     shadow: TopicName = "penjaga.shadow"
     dead_letters: TopicName = "penjaga.dead-letters"
+    signals: TopicName = "penjaga.signals"
+    """Not compacted: the key is the subject, and every signal counts."""
+    memory: TopicName = "penjaga.memory"
+    """What the memory is recovered from: compacted, with as many partitions as `signals`."""
 
 
 class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -154,6 +158,22 @@ class Signals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Findings with a lower score tell it nothing."""
 
 
+class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a worker keeps what it remembers of subjects, beside the topic that it is recovered from."""
+
+    store: Literal["rocksdb", "memory", "off"] = "rocksdb"
+    """On disk; in the process, for small platforms and tests; or no memory, and no topics for it."""
+    folder: str = ""
+    """Where on disk; empty: `penjaga/memory` in $XDG_STATE_HOME, which is ~/.local/state."""
+    standbys: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
+    """On how many other workers each partition's memory is kept ready, to take over at once."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether subjects are remembered at all."""
+        return self.store != "off"
+
+
 def _default_policy() -> dict[str, Rule]:
     return {
         "canary.seen": Rule(review=0.5),
@@ -176,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     feeds: dict[FeedName, Feed] = {}
     policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
     signals: Signals = Signals()
+    memory: Memory = Memory()
     behaviours: dict[BehaviourName, Behaviour] = msgspec.field(default_factory=shipped_behaviours)
     sources: dict[str, Source] = msgspec.field(
         default_factory=lambda: {"platform.events": Source()}
@@ -233,6 +254,7 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
             ("escalations", Escalations),
             ("detectors", Detectors),
             ("signals", Signals),
+            ("memory", Memory),
         )
         for field in msgspec.structs.fields(type_)
     }

@@ -2,27 +2,35 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipeline.correlate import Watch
 from pipeline.policy import scores
 from schemas import Action, Event, Finding, Verdict
 from schemas.signal import Signal, SubjectKind, signal_id, subject
 
 CUES = "processes"
 """The attribute of a finding that names what of its label was seen, separated by commas."""
+MOST_COUNTERPARTS = 16
+"""Of whom something was written to, so many are told."""
 WAYS = "ways"
 """The attribute that names where a finding's text leads: domains, handles, numbers; separated by blanks."""
 
 
 def signals(
-    event: Event, findings: Sequence[Finding], verdicts: Sequence[Verdict], floor: float
+    event: Event, findings: Sequence[Finding], verdicts: Sequence[Verdict], watch: Watch
 ) -> tuple[Signal, ...]:
-    """Return what an event's findings from `floor` on say of each subject: one signal for each label."""
+    """Return what an event's findings say of each subject in which anything is watched for.
+
+    One signal for each label, and none for a label below the floor.
+    """
     actions: Mapping[str, Action] = {verdict.label: verdict.action for verdict in verdicts}
     out = []
     for label, score in scores(findings).items():
-        if score < floor:
+        if score < watch.floor:
             continue
         own = [finding for finding in findings if finding.label == label]
         for kind, name, counterparts in _subjects(event, own):
+            if not watch.rows(kind, label):
+                continue
             of = subject(kind, event.platform, name)
             out.append(
                 Signal(
@@ -39,6 +47,7 @@ def signals(
                     actor_age_band=event.actor.age_band,
                     counterparts=counterparts,
                     counterpart_age_band=event.audience.recipient_age_band,
+                    audience=event.audience.kind,
                 )
             )
     return tuple(out)
@@ -49,7 +58,8 @@ def _subjects(
 ) -> Iterator[tuple[SubjectKind, str, tuple[str, ...]]]:
     """Yield each subject, and whom the sender faces there."""
     recipients = event.audience.recipient_ids if event.audience.kind == "dm" else ()
-    met = tuple(dict.fromkeys((*((event.target.id,) if event.target else ()), *recipients)))
+    everybody = dict.fromkeys((*((event.target.id,) if event.target else ()), *recipients))
+    met = tuple(everybody)[:MOST_COUNTERPARTS]
     if event.conversation:
         yield "conversation", event.conversation.id, met
     yield "actor", event.actor.id, met

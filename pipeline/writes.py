@@ -12,6 +12,7 @@ import msgspec
 from pipeline.screen import Screening
 from pipeline.settings import Topics
 from schemas import Finding, Reason, Rejected, Verdict
+from schemas.subject_verdict import SubjectVerdict
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -37,18 +38,46 @@ class Write(msgspec.Struct, frozen=True):
     value: bytes | None
     headers: Headers
     fallback: "Write | None" = None
+    partition: int | None = None
+    """None: the one that the key stands for."""
 
 
-def writes(record_at: Callable[[int], Record], screening: Screening, topics: Topics) -> list[Write]:
+def writes(
+    record_at: Callable[[int], Record],
+    screening: Screening,
+    topics: Topics,
+    *,
+    with_signals: bool = True,
+) -> list[Write]:
     """Return every write a batch causes, in the order of its records; few records cause any."""
     out: list[Write] = []
-    for position in sorted(screening.rejected.keys() | screening.verdicts.keys()):
+    told = screening.signals if with_signals else {}
+    for position in sorted(screening.rejected.keys() | screening.verdicts.keys() | told.keys()):
         record = record_at(position)
         if position in screening.rejected:
             out.append(dead_letter(record, screening.rejected[position], topics))
         verdicts = screening.verdicts.get(position, ())
         out.extend(_verdict(record, verdict, topics) for verdict in verdicts)
+        out.extend(
+            Write(topics.signals, key_of(signal.subject), _encode(signal), ())
+            for signal in told.get(position, ())
+        )
     return out
+
+
+def key_of(subject: str) -> bytes:
+    """Return the key that a subject's records have."""
+    return subject.encode("utf-8", "surrogatepass")
+
+
+def subject_verdict(record: Record, verdict: SubjectVerdict, topics: Topics) -> Write:
+    """Address a subject's verdict; `record` is the signal that made it cross."""
+    key = verdict.id.encode()
+    headers = _source(record)
+    last = dead_letter(record, _too_large(verdict.id, topics.escalations), topics)
+    bare = msgspec.structs.replace(verdict, parts=(), faced=())
+    reduced = Write(topics.escalations, key, _encode(bare), headers, last)
+    return Write(topics.escalations, key, _encode(verdict), headers, reduced)
 
 
 def dead_letter(record: Record, rejected: Rejected, topics: Topics) -> Write:
@@ -72,14 +101,17 @@ def _verdict(record: Record, verdict: Verdict, topics: Topics) -> Write:
     topic = topics.shadow if verdict.action == "shadow" else topics.escalations
     key = verdict.id.encode()
     headers = _source(record)
-    too_large = Rejected(
-        reason=Reason.ESCALATION_TOO_LARGE,
-        detail=f"verdict {verdict.id} does not fit topic {topic} even without evidence; "
-        "raise its max.message.bytes",
-    )
-    last = dead_letter(record, too_large, topics)
+    last = dead_letter(record, _too_large(verdict.id, topic), topics)
     reduced = Write(topic, key, _encode(_reduced(verdict)), headers, last)
     return Write(topic, key, _encode(verdict), headers, reduced)
+
+
+def _too_large(verdict_id: str, topic: str) -> Rejected:
+    return Rejected(
+        reason=Reason.ESCALATION_TOO_LARGE,
+        detail=f"verdict {verdict_id} does not fit topic {topic} even without evidence; "
+        "raise its max.message.bytes",
+    )
 
 
 def _reduced(verdict: Verdict) -> Verdict:
@@ -101,6 +133,7 @@ def _source(record: Record) -> Headers:
     )
 
 
-def topics_of(settings: Topics) -> Iterable[str]:
+def topics_of(settings: Topics, *, with_memory: bool) -> Iterable[str]:
     """Return every topic that is written to."""
-    return (settings.escalations, settings.shadow, settings.dead_letters)
+    written = (settings.escalations, settings.shadow, settings.dead_letters)
+    return (*written, settings.signals, settings.memory) if with_memory else written

@@ -18,6 +18,7 @@ Slug = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{_SLUG.patte
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 AgeBand = Literal["minor", "adult", "unknown"]
+AudienceKind = Literal["dm", "group", "public"]
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -31,7 +32,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class Audience(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who could read it: the Malaysian Online Safety Act leaves private messaging out (s.2)."""
 
-    kind: Literal["dm", "group", "public"]
+    kind: AudienceKind
     size: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     recipient_ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
     recipient_age_band: AgeBand = "unknown"

@@ -6,6 +6,7 @@ current, so that a change of a type cannot go out without its description.
 
 import argparse
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,12 +19,21 @@ from schemas.event import Actor, Audience, Conversation, Event
 from schemas.finding import Evidence, Finding
 from schemas.labels import taxonomy
 from schemas.rejected import Reason, Rejected
+from schemas.signal import Signal, signal_id, subject
+from schemas.subject_verdict import Part, SubjectVerdict, subject_verdict_id
 from schemas.verdict import EventReference, Excerpt, Verdict, verdict_id
 
 FOLDER: Final = Path(__file__).parent
 """Where the files stand: inside the package, so that they are installed with it."""
 
-_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (Event, Finding, Verdict, Rejected)
+_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
+    Event,
+    Finding,
+    Verdict,
+    Rejected,
+    Signal,
+    SubjectVerdict,
+)
 _JSON: Final = "application/json"
 _WIRE_VERSION: Final = "1.0.0"
 
@@ -49,9 +59,7 @@ _OPTIONAL_HEADERS: Final = frozenset({"penjaga-source-key"})
 
 def files() -> dict[str, bytes]:
     """Return every published file by name."""
-    contents: dict[str, Any] = {
-        f"{type_.__name__.lower()}.schema.json": _json_schema(type_) for type_ in _TYPES
-    }
+    contents: dict[str, Any] = {_file_name(type_): _json_schema(type_) for type_ in _TYPES}
     contents["asyncapi.json"] = _asyncapi()
     return {
         name: msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
@@ -82,12 +90,16 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     return 0
 
 
+def _file_name(type_: type[msgspec.Struct]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type_.__name__).lower() + ".schema.json"
+
+
 def _json_schema(type_: type[msgspec.Struct]) -> dict[str, Any]:
     """Return one type's schema, complete in itself."""
     (schema,), definitions = msgspec.json.schema_components((type_,), ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"{type_.__name__.lower()}.schema.json",
+        "$id": _file_name(type_),
         **schema,
         "$defs": _tidy(definitions),
     }
@@ -99,26 +111,39 @@ def _asyncapi() -> dict[str, Any]:
     channels = {
         "sourceEvents": _channel(
             "platform.events",
-            "Event",
+            ("Event",),
             "What people write. Any topic can be a source, in this shape or mapped to it by "
             "[sources] in penjaga.toml; CloudEvents 1.0 envelopes in structured mode unwrap.",
         ),
         "escalations": _channel(
             "penjaga.escalations",
-            "Verdict",
-            "Verdicts to be acted on. At least once; the key is the verdict's id, so that a "
-            "redelivery is recognised and log compaction can drop it.",
+            ("Verdict", "SubjectVerdict"),
+            "Verdicts to be acted on: of single events, and of subjects that crossed a level. At "
+            "least once; the key is the verdict's id, so that a redelivery is recognised and log "
+            "compaction can drop it.",
         ),
         "shadow": _channel(
             "penjaga.shadow",
-            "Verdict",
+            ("Verdict",),
             "Verdicts that are only measured: labels and thresholds on trial.",
         ),
         "deadLetters": _channel(
             "penjaga.dead-letters",
-            "DeadLetter",
+            ("DeadLetter",),
             "Records that could not be screened or escalated, with their bytes untouched. The "
             "key is the place they came from: topic/partition/offset.",
+        ),
+        "signals": _channel(
+            "penjaga.signals",
+            ("Signal",),
+            "What findings say of the subjects they concern. The key is the subject; a record "
+            "without a value tells whoever remembers the subject to forget it. Not compacted.",
+        ),
+        "memory": _channel(
+            "penjaga.memory",
+            ("Memory",),
+            "What is kept of each subject, as a log to recover from: compacted, with as many "
+            "partitions as the signals. The key is the subject.",
         ),
     }
     return {
@@ -135,16 +160,19 @@ def _asyncapi() -> dict[str, Any]:
             "escalate": _operation("send", "escalations"),
             "measure": _operation("send", "shadow"),
             "setAside": _operation("send", "deadLetters"),
+            "tell": _operation("send", "signals"),
+            "correlate": _operation("receive", "signals"),
+            "remember": _operation("send", "memory"),
         },
         "components": {"messages": _messages(), "schemas": _tidy(schemas)},
     }
 
 
-def _channel(topic: str, message: str, description: str) -> dict[str, Any]:
+def _channel(topic: str, messages: tuple[str, ...], description: str) -> dict[str, Any]:
     return {
         "address": topic,
         "description": f"{description} The address is the default and can be configured.",
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
     }
 
 
@@ -155,6 +183,7 @@ def _operation(action: str, channel: str) -> dict[str, Any]:
 def _messages() -> dict[str, Any]:
     """Return the messages, each with what its headers and its key are."""
     event, verdict = _examples()
+    signal = _signal(verdict)
     return {
         "Event": {
             "contentType": _JSON,
@@ -167,6 +196,24 @@ def _messages() -> dict[str, Any]:
             "payload": {"$ref": "#/components/schemas/Verdict"},
             "bindings": {"kafka": {"key": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}},
             "examples": [{"payload": msgspec.to_builtins(verdict)}],
+        },
+        "SubjectVerdict": {
+            "contentType": _JSON,
+            "headers": _headers(_SOURCE_HEADERS),
+            "payload": {"$ref": "#/components/schemas/SubjectVerdict"},
+            "bindings": {"kafka": {"key": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}},
+            "examples": [{"payload": msgspec.to_builtins(_subject_verdict(signal, verdict))}],
+        },
+        "Signal": {
+            "contentType": _JSON,
+            "payload": {"$ref": "#/components/schemas/Signal"},
+            "bindings": {"kafka": {"key": {"type": "string", "description": "The subject."}}},
+            "examples": [{"payload": msgspec.to_builtins(signal)}],
+        },
+        "Memory": {
+            "contentType": "application/msgpack",
+            "payload": {"description": "Penjaga's own; `penjaga subjects show` reads it."},
+            "bindings": {"kafka": {"key": {"type": "string", "description": "The subject."}}},
         },
         "DeadLetter": {
             "contentType": "application/octet-stream",
@@ -227,6 +274,48 @@ def _examples() -> tuple[Event, Verdict]:
         excerpt=Excerpt(text, 0),
     )
     return event, verdict
+
+
+def _signal(verdict: Verdict) -> Signal:
+    """Return what the example's finding would say of its sender."""
+    of = subject("actor", verdict.event.platform, verdict.event.actor_id)
+    return Signal(
+        id=signal_id(verdict.event.platform, verdict.event.id, "csea.grooming", of),
+        subject=of,
+        label="csea.grooming",
+        score=0.2,
+        cues=("age_access",),
+        event_id=verdict.event.id,
+        platform=verdict.event.platform,
+        occurred_at=verdict.event.occurred_at,
+        actor_id=verdict.event.actor_id,
+        counterparts=("u-2",),
+        counterpart_age_band="minor",
+        audience=verdict.event.audience,
+    )
+
+
+def _subject_verdict(signal: Signal, verdict: Verdict) -> SubjectVerdict:
+    """Return what could follow from such signals about three people."""
+    people = ("u-2", "u-3", "u-4")
+    return SubjectVerdict(
+        id=subject_verdict_id(signal.subject, "grooming_fan_out", "review"),
+        taxonomy_version=verdict.taxonomy_version,
+        configuration=verdict.configuration,
+        subject=signal.subject,
+        behaviour="grooming_fan_out",
+        label=signal.label,
+        severity=taxonomy().severity(signal.label),
+        level="review",
+        action="review",
+        score=0.75,
+        parts=tuple(Part(person, signal.actor_id, 0.2) for person in people),
+        raised=1.25,
+        faced=people,
+        audiences=("group",),
+        counterparts=4,
+        evidence=("m-1", "m-2", "m-3"),
+    )
 
 
 def _tidy(schema: Any) -> Any:  # noqa: ANN401  # any JSON

@@ -5,11 +5,11 @@ domain, a chat handle, a phone number). Its name holds the platform, so that the
 """
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.event import AgeBand, Id, Moment, Slug
+from schemas.event import AgeBand, AudienceKind, Id, Moment, Slug
 from schemas.finding import Score
 from schemas.verdict import Action
 
@@ -19,8 +19,8 @@ SubjectKind = Literal["conversation", "actor", "target", "space", "link"]
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One label that one event was given, as it concerns one subject."""
 
-    id: str
-    subject: str
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
     label: str
     score: Score
     action: Action = "none"
@@ -35,6 +35,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counterparts: tuple[Id, ...] = ()
     """Whom it was written to, where the platform says."""
     counterpart_age_band: AgeBand = "unknown"
+    audience: AudienceKind
 
 
 def subject(kind: SubjectKind, platform: str, name: str) -> str:

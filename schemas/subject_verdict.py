@@ -31,19 +31,30 @@ class SubjectVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     label: str
     severity: Severity
     level: Action
-    """What the crossed level calls for."""
+    """What was crossed: a level is told once in a subject's life."""
+    action: Action
+    """The same, under the name by which every escalation is routed."""
     score: Score
     parts: tuple[Part, ...]
     """What adds up to the score before it is multiplied by `raised` and cut to 1."""
     raised: float = 1.0
     """More than 1 where an adult, or somebody of unknown age, faces a minor."""
+    faced: tuple[str, ...] = ()
+    """To whom the events that count were written, where the platform says."""
+    audiences: tuple[str, ...] = ()
+    """Before whom: `dm`, `group`, `public`."""
     counterparts: int = 0
-    """How many different people the subject met: exact up to 64, estimated above."""
+    """How many different people the subject met: exact below 64, estimated from there."""
     evidence: tuple[str, ...]
     """The ids of the events that count, in order of their time."""
 
 
-def subject_verdict_id(subject: str, behaviour: str, level: str) -> str:
-    """Derive a subject verdict's id: 32 hexadecimal digits."""
-    parts = f"{subject}\x00{behaviour}\x00{level}".encode("utf-8", "surrogatepass")
+def subject_verdict_id(subject: str, behaviour: str, level: str, lives: int = 0) -> str:
+    """Derive a subject verdict's id: 32 hexadecimal digits.
+
+    A subject that began anew, after everything of it lay behind the window, and crosses again is no
+    redelivery: `lives` counts how often it did.
+    """
+    again = f"\x00{lives}" if lives else ""
+    parts = f"{subject}\x00{behaviour}\x00{level}{again}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(parts, digest_size=16, person=b"penjaga.subject").hexdigest()

@@ -52,19 +52,22 @@ class Outputs:
     escalations: str
     shadow: str
     dead_letters: str
+    signals: str
+    memory: str
 
     @classmethod
     def create(cls, bootstrap_servers: str, name: str) -> "Outputs":
         """Create them, empty."""
-        outputs = cls(*(f"{name}-{kind}" for kind in ("escalations", "shadow", "dead-letters")))
+        kinds = ("escalations", "shadow", "dead-letters", "signals", "memory")
+        outputs = cls(*(f"{name}-{kind}" for kind in kinds))
         for topic in outputs.all:
             create_topic(bootstrap_servers, topic, partitions=PARTITIONS)
         return outputs
 
     @property
-    def all(self) -> tuple[str, str, str]:
+    def all(self) -> tuple[str, ...]:
         """Every one."""
-        return self.escalations, self.shadow, self.dead_letters
+        return self.escalations, self.shadow, self.dead_letters, self.signals, self.memory
 
 
 @dataclass
@@ -94,6 +97,10 @@ group = "{self.group}"
 escalations = "{self.outputs.escalations}"
 shadow = "{self.outputs.shadow}"
 dead_letters = "{self.outputs.dead_letters}"
+signals = "{self.outputs.signals}"
+memory = "{self.outputs.memory}"
+[memory]
+folder = "{self.site.folder / "memory"}"
 [web]
 port = {self.port}
 [detectors]

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline.scenes import names
 from tests.e2e.workers import clean_environment
 
 
@@ -38,7 +39,7 @@ def worker_among(pids: set[int]) -> int | None:
 
 
 def test_the_demo_survives_a_killed_worker_and_leaves_nothing_behind() -> None:
-    """All four families are escalated, `kill -9` loses nothing, and no process stays."""
+    """All families are escalated, and every scene; `kill -9` loses nothing, and no process stays."""
     marker = f"DEMO_MARKER={os.getpid()}-{time.monotonic_ns()}"
     name, value = marker.split("=")
     demo = subprocess.Popen(
@@ -60,10 +61,14 @@ def test_the_demo_survives_a_killed_worker_and_leaves_nothing_behind() -> None:
     assert 0 == status, summary
     assert 0 == summary["lost"]
     assert 1 == summary["worker_restarts"]
+    events = [row for row in rows if "event" in row]
+    crossings = [row for row in rows if "behaviour" in row]
     assert {"bullying", "csea", "fraud", "gambling"} <= {
-        row["label"].partition(".")[0] for row in rows
+        row["label"].partition(".")[0] for row in events
     }
-    assert all(row["excerpt"]["text"] for row in rows if row["findings"][0]["end"])
+    assert all(row["excerpt"]["text"] for row in events if row["findings"][0]["end"])
+    assert set(names()) == {row["behaviour"] for row in crossings}
+    assert len(rows) == len(events) + len(crossings)
     assert set() == processes_of(marker)
 
 

@@ -42,6 +42,8 @@ class Site:
     escalations: str
     shadow: str
     dead_letters: str
+    signals: str
+    memory: str
     group: str
     extra: str = ""
     port: int = field(default_factory=free_port)
@@ -57,9 +59,10 @@ class Site:
         escalation_bytes: int | None = None,
     ) -> "Site":
         """Name every topic for this test alone, create them, and write the configuration."""
-        names = [unique(n) for n in ("events", "escalations", "shadow", "dead-letters", "group")]
+        topics = ("events", "escalations", "shadow", "dead-letters", "signals", "memory")
+        names = [unique(n) for n in (*topics, "group")]
         site = cls(broker, folder, *names, extra=extra)
-        for topic in names[:4]:
+        for topic in names[:-1]:
             narrow = escalation_bytes if topic == site.escalations else None
             broker.create_topic(topic, {"max.message.bytes": str(narrow)} if narrow else None)
         site.config.write_text(
@@ -72,6 +75,10 @@ group = "{site.group}"
 escalations = "{site.escalations}"
 shadow = "{site.shadow}"
 dead_letters = "{site.dead_letters}"
+signals = "{site.signals}"
+memory = "{site.memory}"
+[memory]
+folder = "{folder / "memory"}"
 [web]
 port = {site.port}
 {extra.replace("SOURCE", site.source) or f'[sources."{site.source}"]'}

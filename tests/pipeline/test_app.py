@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from faust.types import TP
 
-from pipeline.app import Health, _Batch, _rejected_in_a_row
+from pipeline.app import Health, _rejected_in_a_row
+from pipeline.batch import Batch
 from pipeline.offsets import Span
 from pipeline.transport import Chunk
 from schemas import Reason, Rejected
@@ -57,7 +58,7 @@ def test_a_batch_of_several_chunks_knows_where_each_record_stands() -> None:
         )
         for partition, offsets in enumerate([(5, 7), (1,), (2, 3, 4)])
     ]
-    batch = _Batch(chunks)
+    batch = Batch(chunks)
     places = [
         (record.partition, record.offset, record.value, record.headers)
         for record in map(batch.record, range(6))

@@ -116,6 +116,7 @@ OVERRIDES: dict[str, tuple[str, str, object]] = {
     "PENJAGA_ESCALATIONS_EXCERPT_CHARACTERS": ("escalations.excerpt_characters", "0", 0),
     "PENJAGA_DETECTORS_BUDGET_SECONDS": ("detectors.budget_seconds", "0.5", 0.5),
     "PENJAGA_SIGNALS_FLOOR": ("signals.floor", "0.2", 0.2),
+    "PENJAGA_MEMORY_STORE": ("memory.store", "memory", "memory"),
 }
 
 

@@ -2,10 +2,15 @@
 
 import msgspec
 
+from pipeline.behaviours import Behaviour, shipped
+from pipeline.correlate import Watch
 from pipeline.signals import signals
 from schemas import Actor, Audience, Event, Finding, Verdict
 from schemas.event import Conversation, Space
+from schemas.labels import taxonomy
 from tests.pipeline.events import event
+
+WATCH = Watch(shipped(), taxonomy(), "0123456789abcdef", 0.1)
 
 
 def rich() -> Event:
@@ -42,14 +47,23 @@ FINDINGS = (
 )
 
 
+UNWATCHED = {
+    ("conversation", "fraud.phishing"),
+    ("target", "csea.grooming"),
+    ("target", "fraud.phishing"),
+}
+"""What no shipped row counts in such a subject."""
+
+
 def test_each_subject_is_told_of_each_label_once() -> None:
     """Links only of the labels whose findings lead there; what is below the floor is left out."""
-    told = signals(rich(), FINDINGS, (), 0.1)
+    told = signals(rich(), FINDINGS, (), WATCH)
 
     assert {
         (f"{kind}:chat:{name}", label)
         for kind, name in (("conversation", "c"), ("actor", "a"), ("target", "b"), ("space", "s"))
         for label in ("csea.grooming", "fraud.phishing")
+        if (kind, label) not in UNWATCHED
     } | {
         (f"link:chat:{way}", "fraud.phishing")
         for way in ("x.example", "y.example", "telegram:someone")
@@ -63,7 +77,7 @@ def test_each_subject_is_told_of_each_label_once() -> None:
 
 def test_a_signal_holds_no_text() -> None:
     """Only ids, labels and numbers leave the message."""
-    encoded = msgspec.json.encode(signals(rich(), FINDINGS, (), 0.1))
+    encoded = msgspec.json.encode(signals(rich(), FINDINGS, (), WATCH))
 
     assert encoded.startswith(b"[{")
     assert b"secret" not in encoded
@@ -92,7 +106,7 @@ def test_a_signal_says_what_the_policy_did() -> None:
         },
         Verdict,
     )
-    told = signals(rich(), FINDINGS, (verdict,), 0.1)
+    told = signals(rich(), FINDINGS, (verdict,), WATCH)
 
     assert {("fraud.phishing", "review"), ("csea.grooming", "none")} == {
         (s.label, s.action) for s in told
@@ -101,11 +115,20 @@ def test_a_signal_says_what_the_policy_did() -> None:
 
 def test_an_event_that_names_nobody_tells_of_its_sender() -> None:
     """There is always one subject."""
-    told = signals(event("text", "e2"), FINDINGS[:1], (), 0.1)
+    told = signals(event("text", "e2"), FINDINGS[:1], (), WATCH)
 
     assert ["actor"] == [s.subject.split(":")[0] for s in told]
 
 
 def test_without_findings_nothing_is_told() -> None:
     """Ordinary talk costs nothing."""
-    assert () == signals(rich(), (), (), 0.1)
+    assert () == signals(rich(), (), (), WATCH)
+
+
+def test_what_nobody_watches_for_is_not_told() -> None:
+    """Without rows the topic stays empty; a row for one kind of subject brings signals of that kind only."""
+    row = Behaviour(subject="target", labels=("fraud.phishing",), counts="events")
+    one = Watch({"any": row}, taxonomy(), "x", 0.1)
+
+    assert () == signals(rich(), FINDINGS, (), Watch({}, taxonomy(), "x"))
+    assert ["target:chat:b"] == [s.subject for s in signals(rich(), FINDINGS, (), one)]

@@ -5,8 +5,10 @@ import orjson
 
 from pipeline.line import Line
 from pipeline.settings import Topics
-from pipeline.writes import Record, Write, dead_letter, topics_of, writes
+from pipeline.writes import Record, Write, dead_letter, subject_verdict, topics_of, writes
 from schemas import Reason, Rejected, Verdict
+from schemas.signal import Signal
+from schemas.subject_verdict import Part, SubjectVerdict
 from tests.pipeline.events import CANARY, record
 
 SOURCE = "platform.events"
@@ -111,7 +113,7 @@ def test_a_dead_letter_of_a_dead_letter_names_its_last_reason() -> None:
 def test_writes_come_in_the_order_of_the_records(built: Line) -> None:
     """Several verdicts of one event stay together, between those of its neighbours."""
     found = written(built, record(CANARY, "a"), b"bad", record(f"{ADVERT} {CANARY}", "b"))
-    offsets = [dict(write.headers)["penjaga-source-offset"] for write in found]
+    offsets = [dict(write.headers)["penjaga-source-offset"] for write in found if write.headers]
 
     assert offsets == sorted(offsets)
     assert {b"100": 1, b"101": 1} == {o: offsets.count(o) for o in (b"100", b"101")}
@@ -121,7 +123,9 @@ def test_writes_come_in_the_order_of_the_records(built: Line) -> None:
 def test_what_is_too_large_for_its_topic_has_a_smaller_form_then_a_dead_letter(built: Line) -> None:
     """The smaller form keeps id, label, score and event; it holds neither text nor evidence."""
     [write] = [
-        w for w in written(built, record(ADVERT)) if b'"gambling.promotion"' in (w.value or b"")
+        w
+        for w in written(built, record(ADVERT))
+        if w.topic == "out" and b'"gambling.promotion"' in (w.value or b"")
     ]
     full = msgspec.json.decode(write.value or b"", type=Verdict)
     assert write.fallback
@@ -153,6 +157,54 @@ def test_an_escalation_is_json_that_any_consumer_reads(built: Line) -> None:
     assert "canary.seen" == orjson.loads(write.value or b"")["label"]
 
 
+def test_signals_go_to_their_subjects(built: Line) -> None:
+    """The key is the subject, so that all of a subject is in one partition; they can be left out."""
+    screening = built.screen(SOURCE, [record("hello"), record(ADVERT)])
+    records = [Record(SOURCE, 3, n, None, None) for n in range(2)]
+    told = [w for w in writes(records.__getitem__, screening, TOPICS) if w.topic == TOPICS.signals]
+    without = writes(records.__getitem__, screening, TOPICS, with_signals=False)
+    signals = [msgspec.json.decode(w.value or b"", type=Signal) for w in told]
+
+    assert "gambling.promotion" in {signal.label for signal in signals}
+    assert [w.key for w in told] == [signal.subject.encode() for signal in signals]
+    assert {"out"} == {w.topic for w in without}
+
+
+def test_a_subject_verdict_shrinks_then_becomes_a_dead_letter() -> None:
+    """The smaller form keeps the events; the last one is the signal's own record."""
+    verdict = SubjectVerdict(
+        id="0" * 32,
+        taxonomy_version="1",
+        configuration="c",
+        subject="actor:chat:a",
+        behaviour="b",
+        label="csea.grooming",
+        severity="SEV0",
+        level="review",
+        action="review",
+        score=0.7,
+        parts=(Part("age_access", "a", 0.7),),
+        faced=("b",),
+        evidence=("e1", "e2"),
+    )
+    signal = Record("signals", 1, 7, b"actor:chat:a", b"{}")
+    write = subject_verdict(signal, verdict, TOPICS)
+    assert write.fallback
+    reduced = msgspec.json.decode(write.fallback.value or b"", type=SubjectVerdict)
+    last = write.fallback.fallback
+    assert last
+
+    assert verdict == msgspec.json.decode(write.value or b"", type=SubjectVerdict)
+    assert ("out", verdict.id.encode()) == (write.topic, write.key)
+    assert ((), (), ("e1", "e2")) == (reduced.parts, reduced.faced, reduced.evidence)
+    assert ("bin", b"signals/1/7", b"{}") == (last.topic, last.key, last.value)
+
+
 def test_every_topic_written_to_is_named() -> None:
     """What is checked at start is what is written to."""
-    assert ("out", "quiet", "bin") == tuple(topics_of(TOPICS))
+    written = ("out", "quiet", "bin")
+
+    assert written == tuple(topics_of(TOPICS, with_memory=False))
+    assert (*written, "penjaga.signals", "penjaga.memory") == tuple(
+        topics_of(TOPICS, with_memory=True)
+    )

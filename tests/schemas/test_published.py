@@ -11,15 +11,19 @@ import msgspec
 import pytest
 
 import schemas
-from schemas import Event, Rejected
+from schemas import Event, Rejected, Verdict
 from schemas.published import FOLDER, files, main, stale
+from schemas.signal import Signal
 from schemas.source import SourceMapping
+from schemas.subject_verdict import SubjectVerdict
 
 NAMES: Final = {
     "event.schema.json",
     "finding.schema.json",
     "verdict.schema.json",
     "rejected.schema.json",
+    "signal.schema.json",
+    "subject_verdict.schema.json",
     "asyncapi.json",
 }
 DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_bytes())
@@ -89,8 +93,15 @@ def test_channels() -> None:
     """Every message of every channel is described, and every operation has its channel."""
     channels = DOCUMENT["channels"]
 
-    assert {"sourceEvents", "escalations", "shadow", "deadLetters"} == set(channels)
-    assert {"Event", "Verdict", "DeadLetter"} == {
+    assert {
+        "sourceEvents",
+        "escalations",
+        "shadow",
+        "deadLetters",
+        "signals",
+        "memory",
+    } == set(channels)
+    assert {"Event", "Verdict", "DeadLetter", "SubjectVerdict", "Signal", "Memory"} == {
         name for channel in channels.values() for name in channel["messages"]
     }
     assert {f"#/channels/{name}" for name in channels} == {
@@ -114,13 +125,20 @@ def test_dead_letter_headers() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["Event", "Verdict"])
-def test_examples(name: str) -> None:
+@pytest.mark.parametrize(
+    ("type_", "file"),
+    [
+        (Event, "event"),
+        (Verdict, "verdict"),
+        (Signal, "signal"),
+        (SubjectVerdict, "subject_verdict"),
+    ],
+)
+def test_examples(type_: type, file: str) -> None:
     """The examples are valid by the schema, and are what the types read and write."""
-    (example,) = DOCUMENT["components"]["messages"][name]["examples"]
-    type_ = getattr(schemas, name)
+    (example,) = DOCUMENT["components"]["messages"][type_.__name__]["examples"]
 
-    validator(f"{name.lower()}.schema.json").validate(example["payload"])
+    validator(f"{file}.schema.json").validate(example["payload"])
     assert example["payload"] == json.loads(
         msgspec.json.encode(msgspec.convert(example["payload"], type_))
     )
