@@ -29,6 +29,7 @@ from pipeline.feed_store import StoreError
 from pipeline.line import Line, line
 from pipeline.options import cache_folder, config_option, feeds_folder, print_rows, settings_path
 from pipeline.settings import Settings, SettingsError, load
+from pipeline.topics_cli import topics
 from schemas import Event, Rejected
 from schemas.document import DocumentError
 from schemas.source import SourceMapping
@@ -93,6 +94,7 @@ def cli() -> None:
 
 
 cli.add_command(feeds)
+cli.add_command(topics)
 
 
 def _load(config: Path | None) -> tuple[Settings, Line]:
