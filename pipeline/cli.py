@@ -21,6 +21,7 @@ from pipeline import dead_letters, registry, status
 from pipeline import scan as scanning
 from pipeline.automaton import PatternError
 from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
+from pipeline.doctor_cli import doctor
 from pipeline.explanation import STYLES, explanation, highlighted
 from pipeline.feed_cli import feeds
 from pipeline.feed_index import IndexFileError
@@ -93,6 +94,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(doctor)
 cli.add_command(feeds)
 cli.add_command(topics)
 
