@@ -280,12 +280,8 @@ class _Heard(logging.Handler):
         self.last = record.getMessage()
 
     def __enter__(self) -> Self:
-        logger = logging.getLogger("aiokafka")
-        logger.addHandler(self)
-        self._propagates, logger.propagate = logger.propagate, False
+        logging.getLogger("aiokafka").addHandler(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        logger = logging.getLogger("aiokafka")
-        logger.removeHandler(self)
-        logger.propagate = self._propagates
+        logging.getLogger("aiokafka").removeHandler(self)

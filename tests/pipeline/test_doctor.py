@@ -149,6 +149,7 @@ def test_who_has_the_port_is_asked(pages: dict[str, Any], state: str, what: str)
         (2, 2 * 60 * CORE_RECORDS, False, "ok"),
         (2, 2 * 60 * CORE_RECORDS + 1, False, "warning"),
         (5, 0, False, "warning"),
+        (5, 0, True, "warning"),
     ],
 )
 def test_a_group_is_judged_by_members_and_backlog(
