@@ -21,6 +21,7 @@ from pipeline import dead_letters, registry, status
 from pipeline import scan as scanning
 from pipeline.automaton import PatternError
 from pipeline.delivery import BrokerUnreachableError, DeliveryFailedError
+from pipeline.doctor_cli import doctor
 from pipeline.explanation import STYLES, explanation, highlighted
 from pipeline.feed_cli import feeds
 from pipeline.feed_index import IndexFileError
@@ -31,6 +32,7 @@ from pipeline.memory import MemoryVersionError
 from pipeline.options import cache_folder, config_option, feeds_folder, print_rows, settings_path
 from pipeline.settings import Settings, SettingsError, load
 from pipeline.subjects_cli import subjects
+from pipeline.topics_cli import topics
 from schemas import Event, Rejected
 from schemas.document import DocumentError
 from schemas.source import SourceMapping
@@ -96,8 +98,10 @@ def cli() -> None:
     """
 
 
+cli.add_command(doctor)
 cli.add_command(feeds)
 cli.add_command(subjects)
+cli.add_command(topics)
 
 
 def _load(config: Path | None) -> tuple[Settings, Line]:

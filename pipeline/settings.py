@@ -19,6 +19,8 @@ from pipeline.behaviours import shipped as shipped_behaviours
 from pipeline.feed import Feed, FeedName
 from pipeline.feed import check as check_feeds
 from pipeline.policy import Rule
+from pipeline.provisioning import Provisioning
+from pipeline.provisioning import check as check_provisioning
 from schemas.document import Document, DocumentError
 from schemas.labels import taxonomy
 from schemas.source import FieldSource, Limits, MappingError, SourceMapping
@@ -188,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
+    provisioning: Provisioning = Provisioning()
     screening: Screening = Screening()
     limits: Limits = Limits()
     web: Web = Web()
@@ -232,6 +235,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
             behaviours=shipped_behaviours() | settings.behaviours,
         )
         _check_kafka(document, settings.kafka)
+        check_provisioning(document, settings.provisioning)
         _check_policy(document, settings)
         _check_behaviours(document, settings)
         _check_sources(document, settings)
@@ -248,6 +252,7 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
         for section, type_ in (
             ("kafka", Kafka),
             ("topics", Topics),
+            ("provisioning", Provisioning),
             ("screening", Screening),
             ("limits", Limits),
             ("web", Web),

@@ -6,6 +6,8 @@ REJECTED: Final = 1
 """Done, but some input was rejected."""
 UNMET: Final = 1
 """Done, but a figure that was required was not reached."""
+CHANGES: Final = 2
+"""Done, and there is something to apply: of `penjaga topics plan` alone."""
 CONFIGURATION: Final = 2
 """The command line, the configuration, a detector or a lexicon is wrong."""
 UNREACHABLE: Final = 69

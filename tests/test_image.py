@@ -1,15 +1,18 @@
 """The image and the compose file, checked without running them: they name only what is there."""
 
+import json
 import re
 import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from jsonschema import Draft7Validator
 
 from pipeline import web
 from pipeline.settings import load
-from pipeline.writes import topics_of
+from pipeline.topics import owned
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DEPLOY: Final = ROOT / "deploy"
@@ -78,13 +81,55 @@ def test_settings_of_image_and_compose_file_exist() -> None:
     assert "0.0.0.0" == settings.web.host  # noqa: S104 - in a container of its own
 
 
-def test_every_topic_of_the_configuration_is_made() -> None:
-    """Nothing makes them by itself: the broker is told not to."""
-    settings = load(DEPLOY / "penjaga.toml", {})
-    made = set(re.findall(r"--topic (\S+)", COMPOSE["services"]["topics"]["command"][-1]))
+def test_every_topic_of_the_configuration_is_made_before_a_worker_starts() -> None:
+    """Nothing makes them by itself: sources the platform's stand-in, the others `penjaga topics apply`."""
+    services = COMPOSE["services"]
+    settings = load(DEPLOY / "penjaga.toml", services["topics"]["environment"])
+    made = re.findall(r"--topic=(\S+)", " ".join(services["platform"]["command"]))
+    waits = {name: set(services[name].get("depends_on", ())) for name in ("topics", "penjaga")}
 
-    assert {*settings.sources, *topics_of(settings.topics)} == made
-    assert "false" == COMPOSE["services"]["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"]
+    assert list(settings.sources) == made
+    assert ["topics", "apply"] == services["topics"]["command"]
+    assert {1} == {topic.replication for topic in owned(settings)}
+    assert {"topics": {"platform"}, "penjaga": {"topics"}} == waits
+    assert "false" == services["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"]
+
+
+def test_who_waits_waits_for_a_state_that_is_told() -> None:
+    """For health, only of services that have a health check; for an end, only of those that end."""
+    services = COMPOSE["services"]
+    waits = [
+        (services[other], how["condition"])
+        for service in services.values()
+        for other, how in service.get("depends_on", {}).items()
+    ]
+
+    assert 5 == len(waits)
+    assert all("healthcheck" in other for other, how in waits if how == "service_healthy")
+    assert all(
+        other["restart"] == "no" for other, how in waits if how == "service_completed_successfully"
+    )
+
+
+def test_the_compose_file_is_what_compose_reads() -> None:
+    """Checked against the specification's own schema, which check-jsonschema carries."""
+    # Read as a file: the package itself may want another click than Faust does.
+    carrier = distribution("check-jsonschema")
+    (schema,) = [path for path in carrier.files or () if path.name == "compose-spec.json"]
+    validator = Draft7Validator(json.loads(schema.read_text(encoding="utf-8")))
+
+    errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(COMPOSE)]
+
+    assert [] == errors
+
+
+def test_the_version_is_said_once() -> None:
+    """The label and the tag are the package's version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    labels = re.findall(r'image\.version="(.*)"', DOCKERFILE)
+
+    assert [project["version"]] == labels
+    assert f"penjaga:{project['version']}" == COMPOSE["services"]["penjaga"]["image"]
 
 
 def test_services_are_for_this_machine_only_and_know_each_other() -> None:

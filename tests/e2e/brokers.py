@@ -128,10 +128,17 @@ class KafkaCluster:
     killed one, where the system offers `setpriv`.
     """
 
-    def __init__(self, nodes: int = 1, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: int = 1,
+        settings: Mapping[str, object] | None = None,
+        passwords: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take settings for all nodes, and passwords by user for a listener that wants them."""
         self.nodes: Final = range(1, nodes + 1)
         self._overrides: Final = dict(settings or {})
-        self._ports = _free_ports(2 * nodes)
+        self._passwords: Final = dict(passwords or {})
+        self._ports = _free_ports(3 * nodes)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._folder = Path()
         self._jars = Path()
@@ -140,6 +147,11 @@ class KafkaCluster:
     def bootstrap_servers(self) -> str:
         """Every node, also those that are down."""
         return ",".join(self._address(node) for node in self.nodes)
+
+    @property
+    def sasl_servers(self) -> str:
+        """Where every node asks for a password: SASL_PLAINTEXT, mechanism PLAIN."""
+        return ",".join(self._sasl(node) for node in self.nodes)
 
     def __enter__(self) -> Self:
         """Format and start all nodes. Raises `KafkaError` when they are not all up within 60 s."""
@@ -185,10 +197,13 @@ class KafkaCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _address(self, node: int) -> str:
-        return f"127.0.0.1:{self._ports[2 * (node - 1)]}"
+        return f"127.0.0.1:{self._ports[3 * (node - 1)]}"
 
     def _controller(self, node: int) -> str:
-        return f"127.0.0.1:{self._ports[2 * (node - 1) + 1]}"
+        return f"127.0.0.1:{self._ports[3 * (node - 1) + 1]}"
+
+    def _sasl(self, node: int) -> str:
+        return f"127.0.0.1:{self._ports[3 * (node - 1) + 2]}"
 
     def _properties(self, node: int) -> Path:
         path = self._folder / f"node-{node}.properties"
@@ -222,7 +237,26 @@ class KafkaCluster:
             "broker.heartbeat.interval.ms": 500,
             # The default of 128 MB would be a third of the heap.
             "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+            **self._asking(node),
             **self._overrides,
+        }
+
+    def _asking(self, node: int) -> dict[str, object]:
+        """Return the settings of a listener that asks for passwords, if there are any."""
+        if not self._passwords:
+            return {}
+        users = " ".join(f'user_{user}="{word}"' for user, word in self._passwords.items())
+        module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        return {
+            "listeners": (
+                f"PLAINTEXT://{self._address(node)},CONTROLLER://{self._controller(node)},"
+                f"SASL://{self._sasl(node)}"
+            ),
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT"
+            ),
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl.plain.sasl.jaas.config": f"{module} required {users};",
         }
 
     def _java(self, *arguments: str | Path) -> list[str]:

@@ -108,6 +108,7 @@ OVERRIDES: dict[str, tuple[str, str, object]] = {
     "PENJAGA_KAFKA_GROUP": ("kafka.group", "123", "123"),
     "PENJAGA_KAFKA_SESSION_SECONDS": ("kafka.session_seconds", "12", 12.0),
     "PENJAGA_TOPICS_DEAD_LETTERS": ("topics.dead_letters", "bin", "bin"),
+    "PENJAGA_PROVISIONING_PARTITIONS": ("provisioning.partitions", "24", 24),
     "PENJAGA_SCREENING_BATCH_RECORDS": ("screening.batch_records", "7", 7),
     "PENJAGA_SCREENING_BATCH_SECONDS": ("screening.batch_seconds", "0.5", 0.5),
     "PENJAGA_LIMITS_RECORD_BYTES": ("limits.record_bytes", "1000", 1000),
