@@ -28,6 +28,7 @@ class Place:
     source: str
     escalations: str
     letters: str
+    signals: str
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -55,7 +56,7 @@ class Place:
     def topics(self) -> dict[str, int]:
         """Return the topics of this test with their partitions."""
         there = self.admin.list_topics(timeout=30).topics
-        mine = (self.source, self.escalations, self.letters)
+        mine = (self.source, self.escalations, self.letters, self.signals)
         return {name: len(there[name].partitions) for name in mine if name in there}
 
     def make(self, topic: str, **config: str) -> None:
@@ -67,7 +68,7 @@ class Place:
 @pytest.fixture
 def place(kafka: Broker, unique: Unique, tmp_path: Path) -> Place:
     """Write a configuration; create nothing."""
-    names = [unique(name) for name in ("events", "escalations", "letters")]
+    names = [unique(name) for name in ("events", "escalations", "letters", "signals")]
     (tmp_path / "p.toml").write_text(
         f"""
 [kafka]
@@ -76,6 +77,8 @@ bootstrap_servers = "{kafka.bootstrap_servers}"
 escalations = "{names[1]}"
 shadow = "{unique("shadow")}"
 dead_letters = "{names[2]}"
+signals = "{names[3]}"
+memory = "{unique("memory")}"
 [provisioning]
 partitions = 3
 [sources."{names[0]}"]
@@ -94,10 +97,10 @@ def test_plan_changes_nothing_and_apply_does_what_it_showed(place: Place) -> Non
     after = place.topics()
     again, left, _ = place.penjaga("topics", "plan")
 
-    assert (status.CHANGES, 3) == (code, len([line for line in shown if line.startswith("+ ")]))
+    assert (status.CHANGES, 5) == (code, len([line for line in shown if line.startswith("+ ")]))
     assert {place.source: 4} == before
     assert (0, shown) == (applied, done)
-    assert {place.source: 4, place.escalations: 3, place.letters: 3} == after
+    assert {place.source: 4, place.escalations: 3, place.letters: 3, place.signals: 3} == after
     assert "compact,delete" == place.config(place.escalations)["cleanup.policy"]
     assert (0, ["0 to create, 0 to configure, 0 to widen, 0 to mend by hand"]) == (again, left)
 
@@ -115,18 +118,21 @@ def test_a_topic_that_drifted_is_set_right_and_keeps_what_else_was_set(place: Pl
 
 
 def test_partitions_are_added_only_when_asked_to(place: Place) -> None:
-    """Without the flag the rest is done, with status 1 and a warning about keys."""
+    """Without the flag the rest is done, with status 1 and a warning about keys; signals never get any."""
     place.make(place.source)
     place.penjaga("topics", "apply")
     wider = {"PENJAGA_PROVISIONING_PARTITIONS": "5"}
 
     code, shown, _ = place.penjaga("topics", "apply", **wider)
     before = place.topics()
-    added, _, _ = place.penjaga("topics", "apply", "--add-partitions", **wider)
+    added, left, _ = place.penjaga("topics", "apply", "--add-partitions", **wider)
+    after = place.topics()
 
-    assert status.UNMET == code
+    assert status.UNMET == code == added
     assert 3 == len([line for line in shown if "another partition" in line])
-    assert (3, 0, 5) == (before[place.escalations], added, place.topics()[place.escalations])
+    assert (3, 5) == (before[place.escalations], after[place.escalations])
+    assert 3 == before[place.signals] == after[place.signals]
+    assert 2 == len([line for line in left if "what is remembered stays" in line])
 
 
 def test_a_missing_source_is_told_and_not_created(place: Place) -> None:
@@ -135,7 +141,7 @@ def test_a_missing_source_is_told_and_not_created(place: Place) -> None:
 
     assert status.UNMET == code
     assert [f"! {place.source}"] == [line.split("  ")[0] for line in shown if line[0] == "!"]
-    assert {place.escalations, place.letters} == place.topics().keys()
+    assert {place.escalations, place.letters, place.signals} == place.topics().keys()
 
 
 def test_what_the_cluster_refuses_is_said(place: Place) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import faust
@@ -40,6 +42,7 @@ def new_app(servers: str, group: str, **settings: Any) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        datadir=Path(tempfile.gettempdir()) / "penjaga-transport",
         **settings,
     )
 
