@@ -17,6 +17,7 @@ from pipeline.feed_names import Fault, Name, name
 
 LineFault = Literal["unsupported_rule", "missing_field"]
 
+_FIELD_CHARACTERS: Final = 131_072
 _COMMENT: Final = ("#", "!", ";", "//")
 _LOCAL: Final = frozenset(
     "localhost localhost.localdomain local broadcasthost ip6-localhost ip6-loopback ip6-localnet "
@@ -109,8 +110,9 @@ def _csv(body: bytes, feed: Feed) -> Iterator[Item]:
 
 
 def _rows(text: io.TextIOWrapper, delimiter: str) -> Iterator[list[str]]:
+    # A quote left open would swallow the rest as one field. The limit is the process's, and others lift it.
+    csv.field_size_limit(_FIELD_CHARACTERS)
     try:
-        # A quote left open would swallow the rest as one field: the library's limit stops it.
         yield from filter(None, csv.reader(text, delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise FormatError(f"not CSV: {error}") from None

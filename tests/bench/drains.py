@@ -192,7 +192,7 @@ class _Arena:
         fill(site.bootstrap_servers, self._backlogs[False].topic, records)
         fill(site.bootstrap_servers, self._backlogs[True].topic, part)
         self._outputs = Outputs.create(site.bootstrap_servers, name)
-        self._watch = Watch(site.bootstrap_servers, self._outputs.all)
+        self._watch = Watch(site.bootstrap_servers, self._outputs.of_events)
 
     def drain(self, contender: Contender) -> Usage:
         """Run one contender in a process of its own."""

@@ -76,7 +76,7 @@ def test_what_nobody_looked_at_is_found_over_time() -> None:
     held = conversations("unseen")
     sent = [record for conversation in held for record in events(conversation)]
     scanned = list(scan([Input(n, record) for n, record in enumerate(sent)], built, mapping))
-    told = subjects(scanned, built.watch, settings.signals.floor)
+    told = subjects(scanned, built.watch)
     flagged = {
         verdict["subject"].rpartition(":")[2]
         for verdicts in told.values()
