@@ -1,5 +1,6 @@
 """Formats: every usual one gives the same names, and what is no name is told."""
 
+import csv
 import json
 
 import pytest
@@ -127,6 +128,16 @@ def test_a_whole_in_another_format_is_refused(
     """The error says what is missing."""
     with pytest.raises(FormatError, match=problem):
         list(items(body.encode(), feed(format_, **settings)))
+
+
+def test_a_field_is_limited_whatever_others_did_to_the_limit() -> None:
+    """The limit is the process's, and a library that reads large files lifts it for all."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        with pytest.raises(FormatError, match="field larger"):
+            list(items(b'url\n"' + b"a" * 200_000, feed("csv", column="url")))
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_a_field_may_hold_what_json_can() -> None:
