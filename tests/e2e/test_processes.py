@@ -102,17 +102,21 @@ def expected_ids(site: Site, values: list[bytes | None]) -> set[bytes]:
 
 
 async def test_processes_share_partitions_and_one_endpoint(
-    broker: Broker, unique: Unique, tmp_path: Path
+    kafka: Broker, unique: Unique, tmp_path: Path
 ) -> None:
-    """Both read, one page counts what both read, and SIGTERM ends all with 0 and leaves nothing."""
+    """Both read, one page counts what both read, and SIGTERM ends all with 0 and leaves nothing.
+
+    On Apache Kafka alone: with two members at once the embedded broker's group sometimes never settles.
+    """
     values: list[bytes | None] = [event(n, CANARY if n % 10 == 0 else "hello") for n in range(1000)]
-    with Site.make(broker, tmp_path, unique) as site:
+    with Site.make(kafka, tmp_path, unique) as site:
         parent = start(site)
         await until(lambda: is_shared(site))
-        await send(broker.bootstrap_servers, site.source, values)
+        await send(kafka.bootstrap_servers, site.source, values)
         await until(lambda: site.metrics().get("penjaga_events_received_total") == len(values))
         metrics = site.metrics()
         live = ask(site, "/health/live")
+        page = ask(site, "/status.json")[1]
         workers = pids(site)
         folders = metrics_folders(site)
         parent.terminate()
@@ -120,6 +124,11 @@ async def test_processes_share_partitions_and_one_endpoint(
         logged = [json.loads(row) for row in site.log.read_text().splitlines()]
 
     assert (200, True) == (live[0], live[1]["alive"])
+    assert (1000, 900, 100, 2) == (
+        *(page[name] for name in ("received", "passed", "flagged")),
+        len({row["pid"] for row in page["processes"] if row["is_alive"]}),
+    )
+    assert {("canary.seen", "review")} == {(r["label"], r["action"]) for r in page["recent"]}
     assert {
         "penjaga_events_passed_total": 900,
         "penjaga_events_flagged_total": 100,
