@@ -28,13 +28,14 @@ import faust
 import msgspec
 from faust.types import TP
 
-from pipeline import status, web
+from pipeline import status
 from pipeline.batch import Batch, waiting
-from pipeline.delivery import BrokerUnreachableError, Delivered, Delivery, DeliveryFailedError, Sent
+from pipeline.delivery import BrokerUnreachableError, Delivery, DeliveryFailedError, Sent
 from pipeline.latest import LatestLine
 from pipeline.memory import MemoryVersionError
-from pipeline.metrics import Metrics
+from pipeline.metrics import ESCALATIONS, Metrics
 from pipeline.processes import Vitals
+from pipeline.recent import Row, Writer
 from pipeline.screen import Screening
 from pipeline.settings import Kafka, Settings
 from pipeline.store import Subjects
@@ -123,6 +124,7 @@ class Worker(msgspec.Struct, frozen=True):
     metrics: Metrics
     delivery: Delivery
     health: Health
+    recent: Writer
     is_connected: asyncio.Event
 
 
@@ -143,19 +145,21 @@ def build(  # noqa: PLR0913  # what a process is made of
     latest: LatestLine,
     metrics: Metrics,
     health: Health,
+    recent: Writer,
     *,
-    has_web: bool = True,
     folder: Path | None = None,
 ) -> faust.App:
-    """Build the Faust app: one `screen` agent per source topic, `correlate`, and the web endpoints.
+    """Build the Faust app: one `screen` agent per source topic, and `correlate`.
 
-    Those only if it `has_web`. `folder` is this process's own, for a memory on disk.
+    What it escalates is noted in `recent`. `folder` is this process's own, for a memory on disk.
     """
     try:
         check_versions()
     except UntestedVersionError as error:
         stop_process(status.CONFIGURATION, str(error))
-    worker = Worker(settings, latest, metrics, Delivery(settings.kafka), health, asyncio.Event())
+    worker = Worker(
+        settings, latest, metrics, Delivery(settings.kafka), health, recent, asyncio.Event()
+    )
     app = _App(
         settings.kafka.group,
         version=1,
@@ -174,15 +178,8 @@ def build(  # noqa: PLR0913  # what a process is made of
         # Topics are made by whoever owns the cluster, and nothing here elects a leader.
         topic_allow_declare=False,
         topic_disable_leader=True,
-        web_enabled=has_web,
-        web_host=settings.web.host,
-        web_bind=settings.web.host,
-        web_port=settings.web.port,
-        web_router_enabled=False,
-        web_tables_enabled=False,
-        web_graph_enabled=False,
-        web_stats_enabled=False,
-        web_metrics_enabled=False,
+        # Its server would show tables and the route list; ours is `pipeline.web`.
+        web_enabled=False,
     )
     metrics.expect(settings)
     metrics.configured(latest.line.configuration)
@@ -192,8 +189,6 @@ def build(  # noqa: PLR0913  # what a process is made of
         _screen_agent(app, topic, worker)
     if settings.memory.is_on:
         _correlate_agent(app, worker)
-    if has_web:
-        web.mount(app, health.vitals, settings.kafka.delivery_seconds)
     return app
 
 
@@ -417,7 +412,12 @@ class _Source:
             consumer_of(self._app).confirm(chunk, held=is_held)
         seconds = worker.health.confirmed(batch)
         worker.metrics.delivery_seconds.labels(self._topic).observe(seconds)
-        _count(worker.metrics, self._topic, batch.values, screening, delivered)
+        now = datetime.now(UTC)
+        worker.metrics.screened(self._topic, batch.values, screening)
+        worker.metrics.escalated(self._topic, screening, now)
+        worker.metrics.delivered(delivered)
+        worker.metrics.last_batch.labels(self._topic).set(now.timestamp())
+        _note(worker.recent, self._topic, screening, now)
 
 
 async def _commit(app: faust.App, seconds: float) -> None:
@@ -460,18 +460,22 @@ def _rejected_in_a_row(
     return longest, run if expected == count else 0
 
 
-def _count(
-    metrics: Metrics,
-    source: str,
-    values: list[bytes | None],
-    screening: Screening,
-    delivered: Delivered,
-) -> None:
-    now = datetime.now(UTC)
-    metrics.screened(source, values, screening)
-    metrics.escalated(source, screening, now)
-    metrics.delivered(delivered)
-    metrics.last_batch.labels(source).set(now.timestamp())
+def _note(recent: Writer, source: str, screening: Screening, now: datetime) -> None:
+    for verdicts in screening.verdicts.values():
+        for verdict in verdicts:
+            if verdict.action in ESCALATIONS:
+                found_by = sorted({finding.detector for finding in verdict.findings})
+                recent.add(
+                    Row(
+                        at=now.timestamp(),
+                        action=verdict.action,
+                        label=verdict.label,
+                        score=verdict.score,
+                        found_by=tuple(found_by),
+                        where=verdict.event.audience,
+                        topic=source,
+                    )
+                )
 
 
 def _credentials(kafka: Kafka) -> Any:

@@ -282,7 +282,7 @@ class _Demo:
             rows,
             Text(),
             Text(
-                f"{self._status}. Metrics: http://127.0.0.1:{self._port}/metrics\n"
+                f"{self._status}. Status page: http://127.0.0.1:{self._port}/\n"
                 f"Try it: kill -9 {pid}   (nothing goes missing; Ctrl-C ends the demo)\n"
                 "The delay is mostly the embedded broker's, which answers a waiting fetch every 1.5 s.",
                 "dim",

@@ -61,7 +61,8 @@ _UNKNOWN: Final = "unknown"
 _AUDIENCES: Final = ("dm", "group", "public")
 _FORMS: Final = ("reference", "dead_letter")
 _OUTCOMES: Final = ("counted", "known", "forgotten", "rejected")
-_ESCALATIONS: Final = frozenset({"review", "escalate"})
+ESCALATIONS: Final = frozenset({"review", "escalate"})
+"""The actions that put a verdict on the escalation topic."""
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -339,7 +340,7 @@ class Metrics:
             self.reduced.labels(form)
         for outcome in _OUTCOMES:
             self.signals.labels(outcome)
-        for behaviour, level in product(settings.behaviours, sorted(_ESCALATIONS)):
+        for behaviour, level in product(settings.behaviours, sorted(ESCALATIONS)):
             self.crossings.labels(behaviour, level)
         self.rejected_in_a_row_limit.set(settings.screening.dead_letters_in_a_row)
         for name, feed in settings.feeds.items():
@@ -453,7 +454,7 @@ class Metrics:
         escalations: Tally[tuple[str, str, str]] = Tally()
         languages: Tally[tuple[str, str]] = Tally()
         for position, verdicts in screening.verdicts.items():
-            escalated = [v for v in verdicts if v.action in _ESCALATIONS]
+            escalated = [v for v in verdicts if v.action in ESCALATIONS]
             escalations.update((v.label, v.severity, v.event.audience) for v in escalated)
             languages.update((v.label, _language(v.event.language)) for v in escalated)
             event = screening.events[position]

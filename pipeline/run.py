@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -16,8 +16,8 @@ from typing import Final
 import faust
 import msgspec
 import uvloop
-from aiohttp.web import run_app
-from prometheus_client import CollectorRegistry
+from aiohttp.web import AppRunner, SockSite, run_app
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from pipeline import status, web
@@ -28,7 +28,8 @@ from pipeline.latest import LatestLine
 from pipeline.line import Line
 from pipeline.metrics import Metrics, Usage, process_starts
 from pipeline.options import state_folder
-from pipeline.processes import METRICS_FOLDER, Board, Parent, Vitals, end_on_signals, stop_with
+from pipeline.processes import METRICS_FOLDER, Board, Parent, end_on_signals, stop_with
+from pipeline.recent import Recent, Writer
 from pipeline.settings import Settings
 from pipeline.store import Folder, FolderError
 from pipeline.writes import topics_of
@@ -39,7 +40,8 @@ _SAYING_SECONDS: Final = 1.0
 _BACKLOG: Final = 128
 _WEB: Final = "web"
 
-Say = Callable[[Vitals], None]
+Beside = Callable[[Health], Coroutine[None, None, None]]
+"""What runs in a worker's event loop from before anything else is started, which may take long."""
 
 
 def run(
@@ -60,7 +62,7 @@ def run(
     if with_parent and processes == 1:
         Thread(target=stop_with, args=(sys.stdin.fileno(),), daemon=True).start()
     log.info(
-        "reading %s from %s as group %s, in processes: %d; metrics on http://%s:%d/metrics; configuration %s",
+        "reading %s from %s as group %s, in processes: %d; status page on http://%s:%d/; configuration %s",
         ", ".join(settings.sources),
         settings.kafka.bootstrap_servers,
         settings.kafka.group,
@@ -79,8 +81,8 @@ def run(
     listener = _listener(settings)
     if processes > 1:
         sys.exit(_run_several(work, listener, processes, with_parent=with_parent))
-    listener.close()
-    _work(work)
+    recent = Recent()
+    _work(work, recent.writer(), partial(_serve, settings, recent, listener))
 
 
 async def _check(settings: Settings) -> None:
@@ -103,7 +105,7 @@ def _run_several(work: "_Work", listener: socket.socket, count: int, *, with_par
         return status.CONFIGURATION
     with metrics_folder as folder:
         os.environ[METRICS_FOLDER] = folder
-        shared = _Shared(work, Board(count), listener, folder)
+        shared = _Shared(work, Board(count), Recent(count), listener, folder)
         mains: dict[str, Callable[[], None]] = {
             str(number): partial(shared.work, number) for number in range(1, count + 1)
         }
@@ -122,9 +124,12 @@ class _Work(msgspec.Struct, frozen=True):
 class _Shared:
     """What the parent hands to its processes, and what it notes of them."""
 
-    def __init__(self, work: _Work, board: Board, listener: socket.socket, folder: str) -> None:
+    def __init__(
+        self, work: _Work, board: Board, recent: Recent, listener: socket.socket, folder: str
+    ) -> None:
         self._work = work
         self._board = board
+        self._recent = recent
         self._listener = listener
         self._folder = folder
         self._starts = process_starts(CollectorRegistry())
@@ -138,7 +143,12 @@ class _Shared:
             kafka = msgspec.structs.replace(kafka, instance=f"{kafka.instance}-{number}")
         settings = msgspec.structs.replace(settings, kafka=kafka)
         work = msgspec.structs.replace(self._work, settings=settings)
-        _work(work, partial(self._board.say, number))
+        _work(work, self._recent.writer(number), partial(self._keep_saying, number))
+
+    async def _keep_saying(self, number: int, health: Health) -> None:
+        while True:
+            self._board.say(number, health.vitals())
+            await asyncio.sleep(_SAYING_SECONDS)
 
     def serve(self) -> None:
         """Answer for all workers, in a process of its own."""
@@ -146,7 +156,7 @@ class _Shared:
         MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]  # no types
         registry.register(Usage(self._board.pids))
         application = web.application(
-            registry, self._board.vitals, self._work.settings.kafka.delivery_seconds
+            registry, self._board.vitals, self._work.settings, self._recent
         )
         # What asks keeps its connection open, and a stop need not wait for it.
         run_app(application, sock=self._listener, access_log=None, print=None, shutdown_timeout=0.1)
@@ -168,8 +178,22 @@ class _Shared:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _work(work: _Work, say: Say | None = None) -> None:
-    """Be a worker; with `say` one of several, which says how it fares and serves nothing."""
+async def _serve(
+    settings: Settings, recent: Recent, listener: socket.socket, health: Health
+) -> None:
+    """Answer for this process alone, until it ends."""
+    application = web.application(REGISTRY, lambda: {1: health.vitals()}, settings, recent)
+    runner = AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await SockSite(runner, listener).start()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def _work(work: _Work, recent: Writer, beside: Beside) -> None:
+    """Be a worker, with what tells others how it fares running beside it."""
     # Also of the loop in the consumer's thread, which Faust makes by itself.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     health = Health()
@@ -180,11 +204,11 @@ def _work(work: _Work, say: Say | None = None) -> None:
         log.critical(str(error))
         sys.exit(status.CONFIGURATION)
     path = folder.path if folder else None
-    app = build(work.settings, latest, Metrics(), health, has_web=say is None, folder=path)
+    app = build(work.settings, latest, Metrics(), health, recent, folder=path)
     # Its banner and cursor codes are for a terminal that a worker does not have.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         worker = _Worker(app, quiet=True, stdout=nowhere, redirect_stdouts=False)
-        worker.saying = (say, health)
+        worker.beside = partial(beside, health)
         try:
             worker.execute_from_commandline()
         except SystemExit as stop:
@@ -229,20 +253,14 @@ def _listener(settings: Settings) -> socket.socket:
 
 
 class _Worker(faust.Worker):
-    """Faust's worker with the logging it finds; one of several says every second how it fares."""
+    """Faust's worker with the logging it finds, and something beside it."""
 
-    saying: tuple[Say | None, Health]
+    beside: Callable[[], Coroutine[None, None, None]]
 
     def _setup_logging(self) -> None:
         """Leave logging as `pipeline.logs` configured it; Faust would replace it."""
 
     async def on_first_start(self) -> None:
-        """Begin to speak before anything else is started, which may take long."""
+        """Start it before anything else."""
         await super().on_first_start()
-        self.add_future(self._keep_saying())
-
-    async def _keep_saying(self) -> None:
-        say, health = self.saying
-        while say is not None:
-            say(health.vitals())
-            await asyncio.sleep(_SAYING_SECONDS)
+        self.add_future(self.beside())

@@ -33,9 +33,10 @@ OTHER_VARIABLES: Final = frozenset(
         "PENJAGA_FEEDS_DIR",
         "PENJAGA_KAFKA_SASL_PASSWORD",
         "PENJAGA_REQUIRE",
+        "PENJAGA_WEB_TOKEN",
     }
 )
-"""Variables with the prefix that are no settings: a file, two folders, a secret, what the tests require."""
+"""Variables with the prefix that are no settings: a file, folders, secrets, what the tests require."""
 
 _ADDRESS: Final = regex.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}")
 _SERVICE_LINK: Final = regex.compile(r"_SERVICE_(?:HOST|PORT)|_PORT(?:_\d+_(?:TCP|UDP|SCTP).*)?$")
@@ -117,10 +118,23 @@ class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Metrics and health. Loopback unless told otherwise."""
+    """Metrics, health and the status page. Loopback unless told otherwise."""
 
     host: str = "127.0.0.1"
     port: Port = 6066
+    token_file: str = ""
+    """What the status page asks for. Without a token it is served on loopback only."""
+
+    def token(self) -> str:
+        """Read the token from `PENJAGA_WEB_TOKEN`, or from `token_file`; empty if there is none.
+
+        Raises:
+            OSError: if the file cannot be read.
+        """
+        secret = os.environ.get("PENJAGA_WEB_TOKEN", "")
+        if secret or not self.token_file:
+            return secret
+        return Path(self.token_file).read_text(encoding="utf-8").strip()
 
 
 class Escalations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

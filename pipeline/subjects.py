@@ -34,6 +34,7 @@ and the memory topic lose it, in the order in which that came among its signals.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -42,10 +43,11 @@ import msgspec
 from pipeline.batch import Batch
 from pipeline.correlate import Correlation, Heard, Watch, correlate_batch
 from pipeline.memory import Memory, MemoryVersionError, decoded, encoded
+from pipeline.recent import Row
 from pipeline.transport import Chunk, consumer_of
 from pipeline.writes import Write, dead_letter, key_of, subject_verdict
 from schemas import Reason, Rejected
-from schemas.signal import Signal
+from schemas.signal import Signal, kind_of
 from schemas.subject_verdict import SubjectVerdict
 
 if TYPE_CHECKING:
@@ -173,6 +175,17 @@ class Correlator:
         worker.metrics.correlated(
             len(batch.values), counted, entries.forgotten, len(entries.rejected), verdicts
         )
+        for _, verdict in verdicts:
+            worker.recent.add(
+                Row(
+                    at=time.time(),
+                    action=verdict.action,
+                    label=verdict.label,
+                    score=verdict.score,
+                    found_by=(verdict.behaviour,),
+                    where=kind_of(verdict.subject),
+                )
+            )
 
     def _is_ours(self, chunk: Chunk) -> bool:
         return consumer_of(self._app).is_current(chunk)

@@ -1,25 +1,55 @@
-"""Web: `/metrics`, `/health/live` and `/health/ready`, the same for one worker process and for many.
+"""Web: metrics, health and the status page, the same for one worker process and for many.
 
-One process answers in Faust's own web server. Of many, none has one: a server of their own answers for all of
-them, from what each says of itself. What an answer looks like is said here once, for both.
+A worker alone answers in its own event loop; of many none does, but a process beside them, from what each
+says of itself. `/metrics` and `/health/*` hold nothing but numbers and are open to whoever reaches the port.
+The status page, redacted though it is, is for the people who run this: on loopback without more, elsewhere
+with the token of `web.token_file` or PENJAGA_WEB_TOKEN, as a bearer token or as the password that a browser
+asks for.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+import base64
+import hmac
+import ipaddress
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any, Final
 
-import faust
 import msgspec
 from aiohttp import web
-from faust.web import Request, Response, View
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from aiohttp.typedefs import Middleware
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from pipeline.overview import SAMPLE_SECONDS, SAMPLES, SILENT_SECONDS, Overview, Sample, overview
 from pipeline.processes import Vitals
+from pipeline.recent import Recent
+from pipeline.settings import Settings, Web
 
-_EXPOSITION: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
+OPEN: Final = frozenset({"/metrics", "/health/live", "/health/ready"})
+"""What answers without a token."""
 
-SILENT_SECONDS: Final = 30.0
-"""How long a process may be silent, where it speaks every second and a batch takes some 10 ms."""
+_PAGE: Final = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_LEAST_SECONDS: Final = 0.5
+"""How old an overview may be that is shown again: however many look, the metrics are read no oftener."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -62,31 +92,64 @@ def _answer(is_good: bool, body: dict[str, Any]) -> Answer:  # noqa: FBT001  # i
     return Answer(HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
 
-def mount(app: faust.App, vitals: Callable[[], Vitals], delivery_seconds: float) -> None:
-    """Answer in Faust's web server for the one process it runs in."""
+class _Watcher:
+    """Reads the metrics now and then, and says what they come to."""
 
-    @app.page("/metrics")
-    async def metrics_page(view: View, _request: Request) -> Response:
-        return view.bytes(generate_latest(REGISTRY), content_type=_EXPOSITION)
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        vitals: Callable[[], Mapping[int, Vitals]],
+        settings: Settings,
+        recent: Recent,
+    ) -> None:
+        self._registry = registry
+        self._vitals = vitals
+        self._settings = settings
+        self._recent = recent
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._last: Overview | None = None
 
-    @app.page("/health/live")
-    async def live_page(view: View, _request: Request) -> Response:
-        answer = live({1: vitals()}, delivery_seconds)
-        return view.json(answer.body, status=answer.status)
+    async def watch(self, _: web.Application) -> AsyncIterator[None]:
+        """Take samples while the server runs."""
+        task = asyncio.create_task(self._sample_regularly())
+        yield
+        task.cancel()
 
-    @app.page("/health/ready")
-    async def ready_page(view: View, _request: Request) -> Response:
-        answer = ready({1: vitals()})
-        return view.json(answer.body, status=answer.status)
+    def overview(self) -> Overview:
+        now = time.time()
+        if self._last is None or not 0 <= now - self._last.at < _LEAST_SECONDS:
+            self._last = overview(
+                self._samples, self._sample(), self._vitals(), self._settings, self._recent.rows()
+            )
+        return self._last
+
+    async def _sample_regularly(self) -> None:
+        while True:
+            self._samples.append(self._sample())
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    def _sample(self) -> Sample:
+        return Sample.of(time.time(), self._registry.collect())
 
 
 def application(
-    registry: CollectorRegistry, vitals: Callable[[], Mapping[int, Vitals]], delivery_seconds: float
+    registry: CollectorRegistry,
+    vitals: Callable[[], Mapping[int, Vitals]],
+    settings: Settings,
+    recent: Recent,
 ) -> web.Application:
-    """Return a server's application that answers for many processes."""
+    """Return what answers for the worker processes that `vitals` tells of, by their numbers.
+
+    Raises:
+        OSError: if the file with the token cannot be read.
+    """
+    watcher = _Watcher(registry, vitals, settings, recent)
+    delivery_seconds = settings.kafka.delivery_seconds
 
     async def metrics_page(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": _EXPOSITION})
+        return web.Response(
+            body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     async def live_page(_: web.Request) -> web.Response:
         answer = live(vitals(), delivery_seconds)
@@ -96,8 +159,92 @@ def application(
         answer = ready(vitals())
         return web.json_response(answer.body, status=answer.status)
 
-    app = web.Application()
+    async def status_page(_: web.Request) -> web.Response:
+        body = msgspec.json.encode(watcher.overview())
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application(middlewares=[_guarded(settings.web)], client_max_size=0)
     app.router.add_get("/metrics", metrics_page)
     app.router.add_get("/health/live", live_page)
     app.router.add_get("/health/ready", ready_page)
+    app.router.add_get("/status.json", status_page)
+    for path, (name, kind) in _PAGE.items():
+        app.router.add_get(path, _static(name, kind))
+    app.cleanup_ctx.append(watcher.watch)
     return app
+
+
+def _static(name: str, kind: str) -> Handler:
+    content = (files("pipeline") / "page" / name).read_bytes()
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=content, content_type=kind, charset="utf-8")
+
+    return page
+
+
+def _guarded(settings: Web) -> Middleware:
+    """Return what lets through what is open, and whoever may see the rest."""
+    token = settings.token().encode()
+    is_local = _is_loopback(settings.host)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refused = None if request.path in OPEN else _refused(request, token, is_local=is_local)
+        try:
+            response = refused or await handler(request)
+        except web.HTTPException as error:
+            # Its text is the library's, which names the path: nothing of a request is said back.
+            response = web.Response(text=f"{error.status} {error.reason}\n", status=error.status)
+        response.headers.update(_HEADERS)
+        return response
+
+    return guard
+
+
+def _refused(request: web.Request, token: bytes, *, is_local: bool) -> web.Response | None:
+    """Return why a request is refused, or None."""
+    if token:
+        if hmac.compare_digest(_presented(request), token):
+            return None
+        return web.Response(
+            text="401: this needs the token of this worker (web.token_file, PENJAGA_WEB_TOKEN)\n",
+            status=HTTPStatus.UNAUTHORIZED,
+            headers={"WWW-Authenticate": 'Basic realm="penjaga", charset="UTF-8"'},
+        )
+    if not is_local:
+        return web.Response(
+            text="403: only metrics and health are served here. To see the status page, set a token with "
+            "web.token_file or PENJAGA_WEB_TOKEN, or listen on loopback\n",
+            status=HTTPStatus.FORBIDDEN,
+        )
+    # A page elsewhere may have its own name lead to this address: then the browser calls us by that name.
+    name = request.host.rpartition(":")[0] if ":" in request.host else request.host
+    if not _is_loopback(name):
+        return web.Response(
+            text="403: without a token, ask for this by the name localhost or a loopback address\n",
+            status=HTTPStatus.FORBIDDEN,
+        )
+    return None
+
+
+def _presented(request: web.Request) -> bytes:
+    """Return the token that a request carries, as a bearer token or as a password."""
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip().encode(errors="surrogateescape")
+    if kind.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(value, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -116,6 +116,7 @@ async def test_processes_share_partitions_and_one_endpoint(
         await until(lambda: site.metrics().get("penjaga_events_received_total") == len(values))
         metrics = site.metrics()
         live = ask(site, "/health/live")
+        page = ask(site, "/status.json")[1]
         workers = pids(site)
         folders = metrics_folders(site)
         parent.terminate()
@@ -123,6 +124,11 @@ async def test_processes_share_partitions_and_one_endpoint(
         logged = [json.loads(row) for row in site.log.read_text().splitlines()]
 
     assert (200, True) == (live[0], live[1]["alive"])
+    assert (1000, 900, 100, 2) == (
+        *(page[name] for name in ("received", "passed", "flagged")),
+        len({row["pid"] for row in page["processes"] if row["is_alive"]}),
+    )
+    assert {("canary.seen", "review")} == {(r["label"], r["action"]) for r in page["recent"]}
     assert {
         "penjaga_events_passed_total": 900,
         "penjaga_events_flagged_total": 100,
