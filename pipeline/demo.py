@@ -243,6 +243,7 @@ class _Demo:
 
     async def _display(self, console: Console) -> None:
         if not console.is_terminal:
+            print(self._address(), file=sys.stderr, flush=True)  # noqa: T201  # the rows are on stdout
             await asyncio.Event().wait()
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             while True:
@@ -282,12 +283,15 @@ class _Demo:
             rows,
             Text(),
             Text(
-                f"{self._status}. Status page: http://127.0.0.1:{self._port}/\n"
+                f"{self._status}. {self._address()}\n"
                 f"Try it: kill -9 {pid}   (nothing goes missing; Ctrl-C ends the demo)\n"
                 "The delay is mostly the embedded broker's, which answers a waiting fetch every 1.5 s.",
                 "dim",
             ),
         )
+
+    def _address(self) -> str:
+        return f"Status page: http://127.0.0.1:{self._port}/"
 
     def _tail(self) -> str:
         if not self._log.exists():

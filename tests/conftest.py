@@ -19,8 +19,8 @@ _REQUIRED: Final = frozenset(filter(None, os.environ.get("PENJAGA_REQUIRE", "").
 def unavailable() -> Callable[[str, str], NoReturn]:
     """Return what a fixture calls when the machine lacks something: its short name and the remedy.
 
-    The tests are skipped, and the summary says how to get it. When the name is in the environment
-    variable `PENJAGA_REQUIRE` (`kafka,prometheus`), they fail: then a green run has left nothing out.
+    The tests are skipped, and the summary says how to get it. When the name is in the environment variable
+    `PENJAGA_REQUIRE` (`kafka,prometheus,chromium`), they fail: then a green run has left nothing out.
     """
 
     def leave(need: str, remedy: str) -> NoReturn:

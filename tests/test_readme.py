@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import regex
@@ -18,12 +19,15 @@ from confluent_kafka import Consumer, Producer
 from detectors.contract import Candidate, Detector, Match
 from detectors.folding import fold
 from detectors.lexicon import Lexicon
+from pipeline import status
 from pipeline.embedded import embedded_broker
 from pipeline.settings import load
 from schemas import Finding
 from schemas.document import Document
 from schemas.labels import taxonomy
 from schemas.source import SourceMapping
+from tests.e2e.brokers import KafkaCluster, create_topic, kafka_missing
+from tests.e2e.workers import free_port
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,9 +102,14 @@ def test_these_are_all_the_commands() -> None:
         "penjaga:config check",
         "penjaga:scan --config",
         "KAFKA_BOOTSTRAP_SERVERS=broker:9092 penjaga:worker",
+        "penjaga:topics plan",
+        "penjaga:topics apply",
+        "penjaga:doctor --config",
         "penjaga:feeds sync",
         "penjaga:feeds status",
         "penjaga:feeds lookup",
+        "penjaga:subjects show",
+        "penjaga:subjects forget",
         "penjaga:deadletters list",
         "penjaga:deadletters show",
         "penjaga:deadletters replay",
@@ -193,6 +202,31 @@ def test_the_mapping_reads_the_platforms_own_records(place: tuple[Path, dict[str
     assert b'{"message": {}}' == letter
 
 
+def test_topics_are_made_and_a_deployment_is_checked(
+    place: tuple[Path, dict[str, str]], unavailable: Callable[[str, str], NoReturn]
+) -> None:
+    """The plan is carried out, nothing is left of it, the doctor is content, and nobody is remembered yet."""
+    if remedy := kafka_missing():
+        unavailable("kafka", remedy)
+    plan, apply, doctor = COMMANDS[8:11]
+    show, forget = COMMANDS[14:16]
+    with KafkaCluster() as cluster:
+        create_topic(cluster.bootstrap_servers, "acme.chat.v1")
+        one = {"PENJAGA_PROVISIONING_REPLICATION": "1", "PENJAGA_PROVISIONING_MIN_IN_SYNC": "1"}
+        web = {"PENJAGA_WEB_PORT": str(free_port())}
+        there = (
+            place[0],
+            place[1] | one | web | {"KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers},
+        )
+
+        assert "5 to create" in run(plan, there, status=status.CHANGES).stdout
+        assert "5 to create" in run(apply, there).stdout
+        assert "0 to create, 0 to configure" in run(plan, there).stdout
+        assert '"failed"' not in run(doctor, there).stdout
+        assert "nothing is kept" in run(show, there, status=status.REJECTED).stderr
+        assert json.loads(run(forget, there).stdout)["forgotten"]
+
+
 def test_lists_of_bad_links(tmp_path: Path) -> None:
     """The configuration is sound, and its lists are synced, shown and asked; no broker is needed."""
     (tmp_path / "bad.txt").write_text("example.com\nexample.net\n")
@@ -211,7 +245,7 @@ def test_lists_of_bad_links(tmp_path: Path) -> None:
                 (tmp_path, environment),
             ).stdout.splitlines()
         ]
-        for command in COMMANDS[8:11]
+        for command in COMMANDS[11:14]
     ]
 
     assert [("phishing", "updated"), ("partners", "updated")] == [
@@ -225,7 +259,7 @@ def test_lists_of_bad_links(tmp_path: Path) -> None:
 
 def test_dead_letters_are_listed_shown_and_replayed(place: tuple[Path, dict[str, str]]) -> None:
     """What the worker above rejected can be looked at; replaying it changes nothing while it is bad."""
-    listing, show, replay = COMMANDS[11:14]
+    listing, show, replay = COMMANDS[16:19]
 
     (row,) = [json.loads(line) for line in run(listing, place).stdout.splitlines()]
     shown = run(show.replace("2/17", row["dead_letter"]), place).stdout

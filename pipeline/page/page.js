@@ -6,7 +6,7 @@ const STALE_AFTER = 6000;
 
 const at = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 let answered = performance.now();
 let spoken = "";
 
@@ -22,6 +22,15 @@ const element = (name, words = "", attributes = {}) => {
 };
 
 const mark = (words, state) => element("span", words, { class: "mark", "data-state": state });
+
+const moment = (seconds) => element("time", clock.format(new Date(seconds * 1000)), { class: "t" });
+
+// A name that may be broken after each of its parts.
+const breakable = (name) => {
+  const made = document.createElement("span");
+  for (const part of name.split(/(?<=[._])/)) made.append(part, document.createElement("wbr"));
+  return made;
+};
 
 // A cell is words, or a node; the first of a row names it, numbers stand to the right.
 const row = (cells) => {
@@ -75,7 +84,7 @@ const span = (seconds) => {
 };
 
 const listed = (counts) =>
-  Object.entries(counts).map(([name, count]) => `${name} ${number.format(count)}`).join(", ");
+  Object.entries(counts).filter(([, count]) => count).map(([name, count]) => `${name} ${number.format(count)}`).join(", ");
 
 const DETECTOR = { fine: "ok", failing: "warn", "left alone": "bad" };
 const ACTION = { escalate: "bad", review: "warn" };
@@ -95,7 +104,7 @@ function show(now) {
   text(at("rate"), number.format(Math.round(now.per_second)));
   at("rate-spark").replaceChildren(spark(now.rates, "Messages a second over five minutes"));
   text(at("waiting"), number.format(now.waiting));
-  text(at("waiting-note"), listed(now.lag) || "nothing assigned yet");
+  text(at("waiting-note"), listed(now.lag) || (Object.keys(now.lag).length ? "everything read is confirmed" : "nothing assigned yet"));
   text(at("delay"), span(now.delay_p50));
   text(at("delay-note"), now.delay_p99 === null ? "no escalation of late" : `half within this, 99 % within ${span(now.delay_p99)}`);
   const rejected = Object.values(now.rejected).reduce((a, b) => a + b, 0);
@@ -103,10 +112,10 @@ function show(now) {
   text(at("rejected-note"), listed(now.rejected) || `of ${number.format(now.received)} read`);
 
   table("labels", now.labels.map((one) => [
-    one.label, spark(one.series, `${one.label} over five minutes`), one.recent, one.total,
+    breakable(one.label), spark(one.series, `${one.label} over five minutes`), one.recent, one.total,
   ]), 4, "No verdict since the start.");
   table("recent", now.recent.map((one) => [
-    clock.format(new Date(one.at * 1000)), mark(one.action, ACTION[one.action]), one.label,
+    moment(one.at), mark(one.action, ACTION[one.action]), breakable(one.label),
     one.score.toFixed(2), one.found_by.map(words).join(", "), one.topic ? one.where : `one ${one.where}`,
   ]), 6, "No escalation since the start.");
   table("detectors", now.detectors.map((one) => [
