@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import TimeoutError as LateError
 from importlib.metadata import EntryPoint
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from typing import Any, Final
 
 from pebble import ProcessExpired, ProcessPool
@@ -73,7 +74,10 @@ class Isolated:
         # cannot load the detector has given up.
         if self._pool is not None and self._owner == os.getpid() and self._pool.active:
             return
-        self._owner = os.getpid()
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            # At its end a process waits for those it started, which a pool that is not stopped never ends.
+            Finalize(None, self.close, exitpriority=0)
         self._pool = ProcessPool(
             max_workers=1,
             context=get_context("spawn"),

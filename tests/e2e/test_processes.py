@@ -67,6 +67,12 @@ def is_running(pid: int) -> bool:
     return False
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process started, whichever of its threads did."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
 async def until(fact: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something holds, without keeping the test's own clients waiting."""
     async with asyncio.timeout(seconds):
@@ -189,6 +195,26 @@ async def test_a_killed_process_is_replaced_and_nothing_is_missing(
     assert PARTITIONS == metrics["penjaga_assigned_partitions"]
     assert 1 == len([m for m in messages if m.startswith("process 1 was killed by SIGKILL")])
     assert 0 == code
+
+
+async def test_a_detector_in_a_process_of_its_own_holds_up_no_stop(
+    kafka: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """SIGTERM ends the workers with 0, and the detector's processes with them."""
+    extra = '[detectors]\nisolated = ["canary"]\n[sources."SOURCE"]'
+    values: list[bytes | None] = [event(n, CANARY) for n in range(100)]
+    with Site.make(kafka, tmp_path, unique, extra) as site:
+        parent = start(site)
+        await until(lambda: is_shared(site))
+        await send(kafka.bootstrap_servers, site.source, values)
+        await until(lambda: site.metrics().get("penjaga_writes_confirmed_total") == len(values))
+        isolated = [child for pid in pids(site) for child in children(pid)]
+        parent.terminate()
+        code = await ended(parent)
+
+    assert 0 == code
+    assert len(isolated) >= 2
+    assert not any(is_running(pid) for pid in isolated)
 
 
 async def test_a_killed_parent_leaves_no_process_and_no_folder(
