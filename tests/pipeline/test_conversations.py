@@ -57,7 +57,8 @@ def test_conversations_are_labelled_turn_by_turn(half: str) -> None:
     """Ten to sixty turns in order of time; grooming shows at least three processes of one sender."""
     held = conversations(half)
 
-    assert len(held) > 50
+    assert {"en", "id", "ms", "ta", "zh"} == {conversation["language"] for conversation in held}
+    assert len(held) > 120
     for conversation in held:
         turns = conversation["turns"]
         minutes = [turn["minutes"] for turn in turns]
@@ -86,6 +87,6 @@ def test_what_nobody_looked_at_is_found_over_time() -> None:
     grooming = {c["id"] for c in held if c["label"] == "grooming"}
     harmless = {c["id"] for c in held} - grooming
 
-    assert (22, 37) == (len(grooming), len(harmless))
-    assert len(flagged & grooming) >= 1
-    assert len(flagged & harmless) <= 1
+    assert (43, 82) == (len(grooming), len(harmless))
+    assert len(flagged & grooming) >= 5
+    assert len(flagged & harmless) <= 3
