@@ -13,7 +13,7 @@ import pytest
 
 from detectors.canary import CANARY
 from tests.bench import report
-from tests.bench.__main__ import main
+from tests.bench.__main__ import BASELINE, SIZING, main
 from tests.bench.compute import BASE, PHASES, Compute, Cost, PatternCost, compute
 from tests.bench.corpus import Corpus, batches, corpus
 from tests.bench.drains import Drain, Drains
@@ -22,6 +22,7 @@ from tests.bench.machine import cpu_seconds, machine, peak_resident_bytes, resid
 from tests.bench.memory import Memory
 from tests.bench.plot import plot
 from tests.bench.results import Results, merged, ratios, read, regressions, write
+from tests.bench.sizing import PLANNED_SHARE, RATES, USERS, busiest, size, sizing
 from tests.bench.targets import targets
 from tests.bench.terms import terms
 from tests.bench.topics import PARTITIONS, ended
@@ -284,3 +285,28 @@ def test_a_stage_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[st
         main(["--only", "nonsense"])
 
     assert "no nonsense; expected of compute, drains" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_size_has_room_and_a_partition_for_each_process(rate: int) -> None:
+    """Planned is a part of what a process can, two at least, in partitions that are shared evenly."""
+    one = size(rate, 14_000, 200, 400)
+
+    assert one.processes * 14_000 * PLANNED_SHARE >= rate
+    assert (one.processes - 1) * 14_000 * PLANNED_SHARE < rate or one.processes == 2
+    assert 0 <= one.partitions - one.processes < 12
+    assert 0 == one.partitions % 12
+    assert (one.processes * 200, rate * 400) == (one.memory_bytes, one.read_bytes)
+
+
+def test_users_send_at_their_busiest_time_what_the_page_assumes() -> None:
+    """50 messages a day are 0.58 a thousand seconds and user, three times that at the peak, rounded up."""
+    assert [14_000, 1_800_000] == [busiest(users) for users in USERS]
+
+
+def test_the_sizing_that_is_kept_is_that_of_the_baseline() -> None:
+    """Nobody wrote a figure into it by hand."""
+    baseline = read(BASELINE)
+    assert baseline
+
+    assert sizing(baseline) == SIZING.read_text(encoding="utf-8")

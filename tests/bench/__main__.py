@@ -19,6 +19,7 @@ from tests.bench.machine import machine
 from tests.bench.memory import memory
 from tests.bench.plot import plot
 from tests.bench.results import Results, merged, ratios, read, regressions, write
+from tests.bench.sizing import sizing
 from tests.bench.startup import startups
 from tests.bench.worker import Site
 from tests.e2e.brokers import KafkaCluster, kafka_missing
@@ -28,6 +29,7 @@ log: Final = logging.getLogger(__name__)
 HERE: Final = Path(__file__).parent
 OUT: Final = HERE.parent.parent / "build" / "bench"
 BASELINE: Final = HERE / "baseline.json"
+SIZING: Final = HERE.parent.parent / "deploy" / "sizing.md"
 
 STAGES: Final = ("compute", "drains", "latency", "startup", "memory")
 
@@ -59,6 +61,8 @@ def main(arguments: list[str]) -> int:
     if asked.write_baseline:
         complete = merged(results, baseline)
         _keep(complete, BASELINE, HERE / "results.md", HERE / "results.png")
+        if complete.drains is not None:
+            SIZING.write_text(sizing(complete), encoding="utf-8")
         return 0
     if baseline is None:
         log.info("there is no baseline yet: --write-baseline keeps this run as one")
