@@ -417,7 +417,7 @@ class _Source:
         worker.metrics.escalated(self._topic, screening, now)
         worker.metrics.delivered(delivered)
         worker.metrics.last_batch.labels(self._topic).set(now.timestamp())
-        _note(worker.recent, self._topic, screening, now)
+        _note(worker.recent, screening, now)
 
 
 async def _commit(app: faust.App, seconds: float) -> None:
@@ -460,7 +460,7 @@ def _rejected_in_a_row(
     return longest, run if expected == count else 0
 
 
-def _note(recent: Writer, source: str, screening: Screening, now: datetime) -> None:
+def _note(recent: Writer, screening: Screening, now: datetime) -> None:
     for verdicts in screening.verdicts.values():
         for verdict in verdicts:
             if verdict.action in ESCALATIONS:
@@ -473,7 +473,6 @@ def _note(recent: Writer, source: str, screening: Screening, now: datetime) -> N
                         score=verdict.score,
                         found_by=tuple(found_by),
                         where=verdict.event.audience,
-                        topic=source,
                     )
                 )
 

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import aiokafka
+import click
 import msgspec
 import orjson
 from rich.console import Console, Group
@@ -243,7 +244,7 @@ class _Demo:
 
     async def _display(self, console: Console) -> None:
         if not console.is_terminal:
-            print(self._address(), file=sys.stderr, flush=True)  # noqa: T201  # the rows are on stdout
+            click.echo(self._address(), err=True)
             await asyncio.Event().wait()
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             while True:

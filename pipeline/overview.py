@@ -23,9 +23,6 @@ SAMPLES: Final = 61
 """How many samples are kept: five minutes, at one each `SAMPLE_SECONDS`."""
 SAMPLE_SECONDS: Final = 5.0
 
-SILENT_SECONDS: Final = 30.0
-"""How long a process may be silent, where it speaks every second and a batch takes some 10 ms."""
-
 RATE_SECONDS: Final = 10.0
 """Rates are those of this last while."""
 BEHIND_SECONDS: Final = 60.0
@@ -123,7 +120,6 @@ class LabelRow(msgspec.Struct, frozen=True):
     recent: int
     """Within the samples."""
     total: int
-    actions: dict[str, int]
     series: tuple[int, ...]
     """From each sample to the next, the oldest first."""
 
@@ -132,7 +128,6 @@ class DetectorRow(msgspec.Struct, frozen=True):
     """How one detector fares."""
 
     name: str
-    version: str
     state: Literal["fine", "failing", "left alone"]
     is_isolated: bool
     findings: int
@@ -173,7 +168,8 @@ class Overview(msgspec.Struct, frozen=True):
     """Everything the status page shows."""
 
     at: float
-    up_seconds: float
+    watched_seconds: float
+    """How far back the samples go, five minutes at most."""
     state: State
     headline: str
     reasons: tuple[Reason, ...]
@@ -214,18 +210,15 @@ def overview(
     series = [*samples, now]
     first = series[0]
     per_second = _rate(series, _RECEIVED)
-    rows = tuple(
-        ProcessRow(n, v.pid, v.partitions, v.pid != 0 and v.silent_seconds < SILENT_SECONDS)
-        for n, v in processes.items()
-    )
+    rows = tuple(ProcessRow(n, v.pid, v.partitions, v.is_running) for n, v in processes.items())
     detectors = _detectors(first, now, settings)
     feeds = _feeds(now)
     p50, p99 = _quantile(first, now, 0.5), _quantile(first, now, 0.99)
     waiting = int(now.total(_LAG))
-    up_seconds = now.at - first.at
+    watched_seconds = now.at - first.at
     reasons = sorted(
         [
-            *_about_processes(rows, up_seconds),
+            *_about_processes(rows, watched_seconds),
             *_about_delivery(first, now),
             *_about_lag(waiting, per_second),
             *_about_detectors(detectors),
@@ -237,7 +230,7 @@ def overview(
     seen = max(now.by("penjaga_canary_last_seen_timestamp_seconds", "source").values(), default=0.0)
     return Overview(
         at=now.at,
-        up_seconds=up_seconds,
+        watched_seconds=watched_seconds,
         state=reasons[0].state if reasons else "ok",
         headline=reasons[0].words if reasons else _good(per_second, waiting, rows),
         reasons=tuple(reasons),
@@ -277,16 +270,16 @@ def _good(per_second: float, waiting: int, processes: Sequence[ProcessRow]) -> s
     return f"Keeping up: {_count(round(per_second), 'message')} a second, {words}"
 
 
-def _about_processes(rows: Sequence[ProcessRow], up_seconds: float) -> Iterable[Reason]:
+def _about_processes(rows: Sequence[ProcessRow], watched_seconds: float) -> Iterable[Reason]:
     for row in rows:
         if not row.is_alive:
-            is_new = row.pid == 0 and up_seconds < _STARTING_SECONDS
+            is_new = row.pid == 0 and watched_seconds < _STARTING_SECONDS
             yield Reason(
                 "warn" if is_new else "bad",
                 f"Process {row.number} does not answer: look at its log; it is replaced when it ends",
             )
     if not any(row.partitions for row in rows):
-        if up_seconds < _STARTING_SECONDS:
+        if watched_seconds < _STARTING_SECONDS:
             yield Reason("warn", "Starting: no partitions assigned yet")
         else:
             yield Reason(
@@ -347,16 +340,11 @@ def _labels(samples: Sequence[Sample], now: Sample) -> tuple[LabelRow, ...]:
     totals = now.by(_VERDICTS, "label")
     oldest = samples[0].by(_VERDICTS, "label") if samples else {}
     points = [sample.by(_VERDICTS, "label") for sample in samples]
-    actions: dict[str, dict[str, int]] = {}
-    for found, value in now.values.get(_VERDICTS, ()):
-        if value:
-            actions.setdefault(found["label"], {})[found["action"]] = int(value)
     rows = [
         LabelRow(
             label=label,
             recent=int(total - oldest.get(label, 0.0)),
             total=int(total),
-            actions=actions.get(label, {}),
             series=tuple(int(b.get(label, 0.0) - a.get(label, 0.0)) for a, b in pairwise(points)),
         )
         for label, total in totals.items()
@@ -380,7 +368,6 @@ def _detectors(first: Sample, now: Sample, settings: Settings) -> tuple[Detector
         rows.append(
             DetectorRow(
                 name=name,
-                version=labels["version"],
                 state="left alone" if is_open.get(name) else "failing" if is_failing else "fine",
                 is_isolated=name in settings.detectors.isolated,
                 findings=int(findings.get(name, 0.0) - failures),

@@ -72,6 +72,10 @@ def share_metrics() -> None:
     os.environ[METRICS_FOLDER] = ""
 
 
+SILENT_SECONDS: Final = 30.0
+"""How long a process may be silent, where it speaks every second and a batch takes some 10 ms."""
+
+
 class Vitals(msgspec.Struct, frozen=True):
     """What a worker process says of itself."""
 
@@ -83,6 +87,11 @@ class Vitals(msgspec.Struct, frozen=True):
     """0: it does not run."""
     silent_seconds: float = 0.0
     """How long ago it said this."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is there, and spoke of late."""
+        return self.pid != 0 and self.silent_seconds < SILENT_SECONDS
 
 
 class _Slot(ctypes.Structure):

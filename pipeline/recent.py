@@ -17,7 +17,7 @@ _SLOT_BYTES: Final = 384
 _MOST_NAMES: Final = 4
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+class Row(msgspec.Struct, frozen=True):
     """One escalation, without anything of a person."""
 
     at: float
@@ -28,9 +28,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     found_by: tuple[str, ...]
     """Names of detectors, or that of the behaviour of a subject."""
     where: str
-    """The audience of the event: `dm`, `group`, `public`; of a subject, its kind."""
-    topic: str = ""
-    """The source; empty for a subject."""
+    """The audience of the event: `dm`, `group`, `public`; of a subject, such as `one actor`."""
 
 
 class Recent:
@@ -67,11 +65,11 @@ class Writer:
         self._count = 0
 
     def add(self, row: Row) -> None:
-        """Keep a row; one too long for its place, as with a topic's name of 249 characters, loses names."""
+        """Keep a row; one too long for its place, as with long names of detectors, loses them."""
         short = msgspec.structs.replace(row, found_by=row.found_by[:_MOST_NAMES])
         written = msgspec.json.encode(short)
         if len(written) > _SLOT_BYTES:
-            written = msgspec.json.encode(msgspec.structs.replace(row, found_by=(), topic=""))
+            written = msgspec.json.encode(msgspec.structs.replace(row, found_by=()))
         start = self._start + self._count % ROWS * _SLOT_BYTES
         self._memory[start : start + _SLOT_BYTES] = written[:_SLOT_BYTES].ljust(_SLOT_BYTES, b"\0")
         self._count += 1

@@ -88,10 +88,7 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Raises:
             OSError: if the file cannot be read.
         """
-        secret = os.environ.get("PENJAGA_KAFKA_SASL_PASSWORD", "")
-        if secret or not self.sasl_password_file:
-            return secret
-        return Path(self.sasl_password_file).read_text(encoding="utf-8").strip()
+        return _secret("PENJAGA_KAFKA_SASL_PASSWORD", self.sasl_password_file)
 
 
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,10 +128,7 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Raises:
             OSError: if the file cannot be read.
         """
-        secret = os.environ.get("PENJAGA_WEB_TOKEN", "")
-        if secret or not self.token_file:
-            return secret
-        return Path(self.token_file).read_text(encoding="utf-8").strip()
+        return _secret("PENJAGA_WEB_TOKEN", self.token_file)
 
 
 class Escalations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -249,6 +243,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
             behaviours=shipped_behaviours() | settings.behaviours,
         )
         _check_kafka(document, settings.kafka)
+        _check_file(document, "web", "token_file", settings.web.token_file)
         check_provisioning(document, settings.provisioning)
         _check_policy(document, settings)
         _check_behaviours(document, settings)
@@ -316,6 +311,23 @@ def _value(text: str, type_: object) -> object:
     return text
 
 
+def _secret(variable: str, path: str) -> str:
+    """Read a secret from the environment, or else from a file; empty if neither is given."""
+    secret = os.environ.get(variable, "")
+    if secret or not path:
+        return secret
+    return Path(path).read_text(encoding="utf-8").strip()
+
+
+def _check_file(document: Document, section: str, name: str, path: str) -> None:
+    try:
+        Path(path or os.devnull).open("rb").close()
+    except OSError as error:
+        raise document.error(
+            (section, name), f"{name}: cannot read {path}: {error.strerror}"
+        ) from None
+
+
 def _check_kafka(document: Document, kafka: Kafka) -> None:
     """See that addresses, certificates and credentials can be used before a worker is started with them."""
     for server in kafka.bootstrap_servers.split(","):
@@ -323,12 +335,7 @@ def _check_kafka(document: Document, kafka: Kafka) -> None:
             where = ("kafka", "bootstrap_servers")
             raise document.error(where, f"expected host:port, separated by commas, got `{server}`")
     for name in ("ca_file", "certificate_file", "key_file", "sasl_password_file"):
-        path = getattr(kafka, name)
-        try:
-            Path(path or os.devnull).open("rb").close()
-        except OSError as error:
-            where = ("kafka", name)
-            raise document.error(where, f"{name}: cannot read {path}: {error.strerror}") from None
+        _check_file(document, "kafka", name, getattr(kafka, name))
     try:
         kafka.ssl_context()
     except (OSError, ssl.SSLError) as error:

@@ -183,7 +183,7 @@ class Correlator:
                     label=verdict.label,
                     score=verdict.score,
                     found_by=(verdict.behaviour,),
-                    where=kind_of(verdict.subject),
+                    where=f"one {kind_of(verdict.subject)}",
                 )
             )
 

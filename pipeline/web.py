@@ -23,7 +23,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from pipeline.overview import SAMPLE_SECONDS, SAMPLES, SILENT_SECONDS, Overview, Sample, overview
+from pipeline.overview import SAMPLE_SECONDS, SAMPLES, Overview, Sample, overview
 from pipeline.processes import Vitals
 from pipeline.recent import Recent
 from pipeline.settings import Settings, Web
@@ -65,9 +65,7 @@ def live(processes: Mapping[int, Vitals], delivery_seconds: float) -> Answer:
         {
             "process": number,
             "pid": vitals.pid,
-            "alive": vitals.pid != 0
-            and vitals.silent_seconds < SILENT_SECONDS
-            and vitals.unconfirmed_seconds < delivery_seconds,
+            "alive": vitals.is_running and vitals.unconfirmed_seconds < delivery_seconds,
             "unconfirmed_seconds": round(vitals.unconfirmed_seconds, 3),
             "silent_seconds": round(vitals.silent_seconds, 3),
         }

@@ -116,7 +116,7 @@ function show(now) {
   ]), 4, "No verdict since the start.");
   table("recent", now.recent.map((one) => [
     moment(one.at), mark(one.action, ACTION[one.action]), breakable(one.label),
-    one.score.toFixed(2), one.found_by.map(words).join(", "), one.topic ? one.where : `one ${one.where}`,
+    one.score.toFixed(2), one.found_by.map(words).join(", "), one.where,
   ]), 6, "No escalation since the start.");
   table("detectors", now.detectors.map((one) => [
     words(one.name), mark(one.is_isolated ? `${one.state}, isolated` : one.state, DETECTOR[one.state]),
@@ -135,7 +135,7 @@ function show(now) {
   pairs("worker", [
     ["Version", now.version],
     ["Configuration", now.configuration],
-    ["Watched for", span(now.up_seconds)],
+    ["Recent means", `the last ${span(now.watched_seconds)}`],
     ["Reads", now.sources.join(", ")],
     ["Read, passed, flagged", [now.received, now.passed, now.flagged].map(number.format).join(", ")],
     ["Canary", now.canary_seconds === null ? "not seen since the start" : `seen ${span(now.canary_seconds)} ago`],

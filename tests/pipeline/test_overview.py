@@ -72,7 +72,7 @@ def test_a_worker_that_keeps_up_says_how_much() -> None:
     told = overview(samples, now, FINE, Settings())
 
     assert ("ok", "Keeping up: 1,200 messages a second, 12 in hand") == (told.state, told.headline)
-    assert (1200.0, 12, 300.0) == (told.per_second, told.waiting, told.up_seconds)
+    assert (1200.0, 12, 300.0) == (told.per_second, told.waiting, told.watched_seconds)
     assert () == told.reasons
 
 

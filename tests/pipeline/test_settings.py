@@ -244,6 +244,7 @@ def test_what_kubernetes_sets_for_a_service_is_no_mistake() -> None:
         ({"KAFKA_BOOTSTRAP_SERVERS": "a:b"}, "expected host:port"),
         ({"PENJAGA_KAFKA_CA_FILE": "/nowhere/ca.pem"}, "ca_file: cannot read /nowhere/ca.pem"),
         ({"PENJAGA_KAFKA_SASL_PASSWORD_FILE": "/nowhere/p"}, "sasl_password_file: cannot read"),
+        ({"PENJAGA_WEB_TOKEN_FILE": "/nowhere/t"}, "token_file: cannot read /nowhere/t"),
         ({"PENJAGA_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "sasl_username: expected one"),
         (
             {
