@@ -76,7 +76,8 @@ class Detector(Protocol):
     """What a plugin provides. Found through the `penjaga.detectors` entry-point group.
 
     `labels` are ids from `schemas/labels.toml`. A detector without patterns sees every event and pays for
-    it. A detector that raises loses its own findings for that event and nobody else's.
+    it, unless it chooses them itself (`reads`). A detector that raises loses its own findings for that event
+    and nobody else's.
 
     What a detector may have besides:
 
@@ -105,7 +106,7 @@ class Detector(Protocol):
 
     @property
     def patterns(self) -> Sequence[Pattern]:
-        """What must be in a text for this detector to see it; empty to see every text."""
+        """What must be in a text for this detector to see it; empty to see every text, or what it `reads`."""
         ...
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:

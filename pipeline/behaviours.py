@@ -35,7 +35,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     weight: _Weight = 0.2
     """What each counts, fresh."""
     weights: dict[str, _Weight] = {}
-    """What certain cues count."""
+    """What certain cues count, instead of `weight`. Of one that is less than certain its share counts; it is
+    the likelier, the more events show it."""
     replies: dict[str, _Weight] = {}
     """What cues of the other side add to those of a sender."""
     least: _Count = 2
@@ -63,26 +64,14 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def shipped() -> dict[str, Behaviour]:
     """Return the built-in rows, those of `deploy/penjaga.toml`."""
-    processes = {
-        "age_access": 0.2,
-        "trust_flattery": 0.15,
-        "gifts": 0.2,
-        "isolation_secrecy": 0.3,
-        "risk_check": 0.25,
-        "compliance": 0.2,
-        "platform_move": 0.15,
-        "picture_request": 0.25,
-        "meeting": 0.2,
-        "coercion": 0.35,
-    }
     return {
         "grooming_conversation": Behaviour(
             subject="conversation",
             label="csea.grooming",
             labels=("csea.*",),
             counts="cues",
-            weights=processes,
-            replies={"stated_age": 0.15, "refusal": 0.1, "discomfort": 0.1},
+            weight=0.25,
+            replies={"stated_age": 0.25, "refusal": 0.25, "discomfort": 0.25},
             least=3,
             facing_minor=1.25,
         ),
@@ -94,6 +83,7 @@ def shipped() -> dict[str, Behaviour]:
             people="counterparts",
             weight=0.2,
             least=3,
+            least_score=0.15,
             facing_minor=1.25,
         ),
         "pile_on": Behaviour(

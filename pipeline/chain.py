@@ -40,13 +40,15 @@ class Chain:
         self._calls: Calls = DIRECT
         patterns = [(owner, p) for owner, d in enumerate(detectors) for p in d.patterns]
         self._owners = [owner for owner, _ in patterns]
-        self._sees_all = [owner for owner, d in enumerate(detectors) if not d.patterns]
+        self._readers = [o for o, d in enumerate(detectors) if hasattr(d, "reads")]
+        self._sees_all = [
+            o for o, d in enumerate(detectors) if not d.patterns and o not in self._readers
+        ]
         self._reads_links = [
             owner
             for owner, d in enumerate(detectors)
             if d.patterns and getattr(d, "reads_links", False)
         ]
-        self._readers = [o for o, d in enumerate(detectors) if hasattr(d, "reads")]
         self._ids = [pattern.id for _, pattern in patterns]
         self.database = PatternDatabase(
             [p for _, p in patterns], cache, self._owners, self._may_find

@@ -631,7 +631,7 @@ def list_detectors(config: Path | None) -> None:
 @click.option(
     "--recipe",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of the wording.toml to fit from; by default the shipped one.",
+    help="Folder of the recipes to fit from; by default the shipped ones.",
 )
 @click.option(
     "--out",
@@ -641,12 +641,19 @@ def list_detectors(config: Path | None) -> None:
     help="Where the model and its card are written.",
 )
 def train(folders: tuple[Path, ...], recipe: Path | None, out: Path) -> None:
-    """Fit the wording model from labelled JSON lines below FOLDERS, and write it with its card."""
-    _need_the_extra("sklearn", "scipy")
-    from pipeline import training
+    """Fit the models from labelled JSON lines below FOLDERS, and write them with their cards.
 
+    A recipe folder may hold wording.toml, cues.toml or both.
+    """
+    _need_the_extra("sklearn", "scipy")
+    from pipeline import cue_training, training
+
+    source = recipe or training.SHIPPED
+    recipes = {"wording.toml": training.write, "cues.toml": cue_training.write}
     try:
-        click.echo(training.write(recipe or training.SHIPPED, folders, out))
+        for name, write in recipes.items():
+            if (source / name).exists():
+                click.echo(write(source, folders, out))
     except FileNotFoundError as error:
         _fail(status.CONFIGURATION, error)
 

@@ -5,8 +5,9 @@ the settings (`pipeline.behaviours`).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,7 @@ from schemas.signal import Signal, kind_of
 from schemas.subject_verdict import Part, SubjectVerdict, subject_verdict_id
 
 Rows = tuple[tuple[str, Behaviour], ...]
+_ACTED_ON: Final = ("review", "escalate")
 
 
 class Watch(msgspec.Struct, frozen=True, dict=True):
@@ -40,6 +42,13 @@ class Watch(msgspec.Struct, frozen=True, dict=True):
         for row in self.behaviours.values():
             windows[row.subject] = max(row.window_seconds, windows.get(row.subject, 0.0))
         return windows
+
+    def counts(self, kind: str, label: str, score: float, action: Action) -> bool:
+        """Say whether any behaviour of such a subject counts such a signal at all."""
+        return any(
+            score >= row.least_score and (not row.acted_on or action in _ACTED_ON)
+            for _, row in self.rows(kind, label)
+        )
 
     def rows(self, kind: str, label: str) -> Rows:
         """Return the behaviours that show in such a subject and count such a label."""
@@ -146,7 +155,7 @@ def score(memory: Memory, row: Behaviour) -> Sum:
         if t.at > now - row.window_seconds
         and t.score >= row.least_score
         and _is_of(t.label, row.labels)
-        and (not row.acted_on or t.action in ("review", "escalate"))
+        and (not row.acted_on or t.action in _ACTED_ON)
         and (not t.audience or t.audience in row.audiences)
     ]
     nothing = Sum(0.0, (), 1.0, ())
@@ -161,20 +170,67 @@ def score(memory: Memory, row: Behaviour) -> Sum:
 
 def _of_sender(sender: str, traces: list[Trace], row: Behaviour, now: float) -> Sum:
     """Add up what one sender did: its events, or its different cues and what the other side replied."""
+    own = [t for t in traces if t.actor_id == sender]
     if row.counts != "cues":
-        return _added(_keyed([t for t in traces if t.actor_id == sender], row), row, now)
-    own = [(cue, t.actor_id, t) for t in traces if t.actor_id == sender for cue in t.cues]
-    own = [item for item in own if item[0] not in row.replies]
-    replies = [
-        (cue, t.actor_id, t)
-        for t in traces
-        if t.actor_id != sender
-        for cue in t.cues
-        if cue in row.replies
-    ]
-    if len({cue for cue, *_ in own}) < row.least:
+        return _added(_keyed(own, row), row, now)
+    others = [t for t in traces if t.actor_id != sender]
+    seen = _seen(own, row, now, lambda cue: cue not in row.replies)
+    if sum(cue.likely >= LIKELY for cue in seen) < row.least:
         return Sum(0.0, (), 1.0, ())
-    return _added([*own, *replies], row, now)
+    seen += _seen(others, row, now, row.replies.__contains__)
+    parts = tuple(
+        Part(cue.name, cue.actor_id, round(cue.weight, 4))
+        for cue in sorted(seen, key=lambda cue: cue.name)
+    )
+    return _summed(parts, [t for cue in seen for t in cue.traces], row)
+
+
+LIKELY: Final = 0.2
+"""A cue has to be so likely to be one of the `least` different ones."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One cue of a subject."""
+
+    name: str
+    actor_id: str
+    """Who showed it last."""
+    likely: float
+    """How likely it was shown at all, 0 to 1, whenever that was."""
+    weight: float
+    """What it counts now."""
+    traces: tuple[Trace, ...]
+
+
+def _seen(
+    traces: Sequence[Trace], row: Behaviour, now: float, counts: Callable[[str], bool]
+) -> list[Seen]:
+    """Return the cues that count, each as likely as that one of its sightings is true."""
+    sightings: dict[str, list[tuple[float, Trace]]] = {}
+    for trace in traces:
+        for cue, strength in trace.strengths():
+            if counts(cue):
+                sightings.setdefault(cue, []).append((strength, trace))
+    weights = {**row.weights, **row.replies}
+    return [
+        Seen(
+            cue,
+            held[-1][1].actor_id,  # traces are in order of time
+            _any_of(strength for strength, _ in held),
+            weights.get(cue, row.weight) * _any_of(s * _left(t, row, now) for s, t in held),
+            tuple(trace for _, trace in held),
+        )
+        for cue, held in sightings.items()
+    ]
+
+
+def _any_of(likely: Iterable[float]) -> float:
+    """Return how likely one of several is, taken as independent."""
+    return round(1.0 - math.prod(1.0 - one for one in likely), 9)
+
+
+def _left(trace: Trace, row: Behaviour, now: float) -> float:
+    return float(0.5 ** ((now - trace.at) / row.half_life_seconds))
 
 
 def _keyed(traces: list[Trace], row: Behaviour) -> list[tuple[str, str, Trace]]:
@@ -192,16 +248,15 @@ def _added(items: list[tuple[str, str, Trace]], row: Behaviour, now: float) -> S
         newest[key] = (actor, trace)  # traces are in order of time
     if len(newest) < row.least:
         return Sum(0.0, (), 1.0, ())
-    weights = {**row.weights, **row.replies} if row.counts == "cues" else {}
     parts = tuple(
-        Part(
-            key,
-            actor,
-            round(weights.get(key, row.weight) * 0.5 ** ((now - t.at) / row.half_life_seconds), 4),
-        )
+        Part(key, actor, round(row.weight * _left(t, row, now), 4))
         for key, (actor, t) in sorted(newest.items())
     )
-    traces = {t.id: t for _, _, t in items}
+    return _summed(parts, [t for _, _, t in items], row)
+
+
+def _summed(parts: tuple[Part, ...], counted: Iterable[Trace], row: Behaviour) -> Sum:
+    traces = {t.id: t for t in counted}
     raised = row.facing_minor if any(t.faces_minor for t in traces.values()) else 1.0
     total = round(min(1.0, raised * sum(part.weight for part in parts)), 4)
     return Sum(total, parts, raised, tuple(sorted(traces.values(), key=lambda t: (t.at, t.id))))

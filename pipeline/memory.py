@@ -5,7 +5,7 @@ came: one that came before changes nothing, and where there are too many the old
 go first. So a redelivered or late signal does no harm.
 
 Encoded, a subject takes at most `BYTES`, whatever it is told. Version 2 added audiences, the ids of signals
-that made room for others, and how often a subject began anew.
+that made room for others, and how often a subject began anew; version 3, how likely cues are.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ import math
 from collections import Counter
 from collections.abc import Collection
 from functools import lru_cache
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -21,7 +20,7 @@ import msgspec
 from schemas import Action
 from schemas.signal import Signal, kind_of
 
-VERSION: Final = 2
+VERSION: Final = 3
 BYTES: Final = 4096
 """The most that a subject takes, encoded; traces make room while it would take more."""
 MOST_TRACES: Final = 14
@@ -34,7 +33,11 @@ MOST_ID_BYTES: Final = 200
 """A longer id is kept as its digest, after a tilde."""
 MOST_FORMER: Final = 24
 REPEATS: Final = 6
-"""A conversation is about what one of many does again and again, so there such repetitions are news."""
+"""A conversation is about what one of many does again and again, so there such repetitions are news.
+
+Of every subject, so are those of a cue that is less than certain: together they make it likelier.
+"""
+_CERTAIN: Final = 100
 SKETCH: Final = 64
 _SPACE: Final = 1 << 64
 _FOR_LEVELS: Final = 192
@@ -61,6 +64,15 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     faces_minor: bool
     audience: str = ""
     """Empty in what version 1 wrote."""
+    percents: tuple[int, ...] = ()
+    """How likely each cue is, in hundredths; empty, certain."""
+
+    def strengths(self) -> tuple[tuple[str, float], ...]:
+        """Return each cue with how likely it is, 0 to 1."""
+        percents = self.percents or (_CERTAIN,) * len(self.cues)
+        return tuple(
+            (cue, percent / _CERTAIN) for cue, percent in zip(self.cues, percents, strict=True)
+        )
 
 
 class Memory(msgspec.Struct, frozen=True, array_like=True):
@@ -148,7 +160,13 @@ def decoded(content: bytes) -> Memory:
 
 
 def _trace(signal: Signal, latest: float) -> Trace:
-    cues = (cue for cue in signal.cues if len(cue) <= MOST_CUE_CHARACTERS)
+    strengths = signal.strengths or (1.0,) * len(signal.cues)
+    cues = [
+        (cue, round(_CERTAIN * strength))
+        for cue, strength in zip(signal.cues, strengths, strict=False)
+        if len(cue) <= MOST_CUE_CHARACTERS
+    ][:MOST_CUES]
+    certain = all(percent == _CERTAIN for _, percent in cues)
     return Trace(
         min(signal.occurred_at.timestamp(), latest),
         signal.id,
@@ -156,11 +174,12 @@ def _trace(signal: Signal, latest: float) -> Trace:
         signal.label,
         signal.score,
         signal.action,
-        tuple(islice(cues, MOST_CUES)),
+        tuple(cue for cue, _ in cues),
         _short(signal.actor_id),
         tuple(_short(person) for person in signal.counterparts[:MOST_PEOPLE]),
         signal.counterpart_age_band == "minor" and signal.actor_age_band != "minor",
         signal.audience,
+        () if certain else tuple(percent for _, percent in cues),
     )
 
 
@@ -176,20 +195,23 @@ def _short(name: str) -> str:
 def _spare(traces: tuple[Trace, ...], repeats: int) -> int:
     """Return the position of the trace to give up.
 
-    That is the oldest that says nothing which `repeats` newer ones do not say, else the oldest.
+    That is the oldest that says nothing which newer ones do not say: one, of a cue that is certain there;
+    `repeats`, of an event without cues; `REPEATS`, of other cues. Else the oldest.
     """
     told: Counter[tuple[str, str, str]] = Counter()
+    certain: set[tuple[str, str, str]] = set()
     spare = 0
     for position in range(len(traces) - 1, -1, -1):
-        says = _says(traces[position])
-        if all(told[one] >= (1 if one[2] else repeats) for one in says):
+        trace = traces[position]
+        says = {(trace.actor_id, trace.label, cue): at for cue, at in trace.strengths()}
+        nothing = (trace.actor_id, trace.label, "")
+        if all(one in certain or told[one] >= REPEATS for one in says) and (
+            says or told[nothing] >= repeats
+        ):
             spare = position
-        told.update(says)
+        certain.update(one for one, strength in says.items() if strength == 1.0)
+        told.update(says.keys() or (nothing,))
     return spare
-
-
-def _says(trace: Trace) -> list[tuple[str, str, str]]:
-    return [(trace.actor_id, trace.label, cue) for cue in trace.cues or ("",)]
 
 
 def _sketched(met: tuple[int, ...], people: Collection[str]) -> tuple[int, ...]:

@@ -8,7 +8,10 @@ from schemas import Action, Event, Finding, Verdict
 from schemas.signal import Signal, SubjectKind, signal_id, subject
 
 CUES = "processes"
-"""The attribute of a finding that names what of its label was seen, separated by commas."""
+"""The attribute of a finding that names what of its label was seen, separated by commas.
+
+`secrecy=0.7` is seen with a likelihood, `secrecy` for certain.
+"""
 MOST_COUNTERPARTS = 16
 """Of whom something was written to, so many are told."""
 WAYS = "ways"
@@ -20,16 +23,20 @@ def signals(
 ) -> tuple[Signal, ...]:
     """Return what an event's findings say of each subject in which anything is watched for.
 
-    One signal for each label, and none for a label below the floor.
+    One signal for each label, and none for a label below the floor, or below what any behaviour of such a
+    subject counts.
     """
     actions: Mapping[str, Action] = {verdict.label: verdict.action for verdict in verdicts}
     out = []
     for label, score in scores(findings).items():
         if score < watch.floor:
             continue
+        action = actions.get(label, "none")
         own = [finding for finding in findings if finding.label == label]
+        cues = _cues(own)
+        certain = all(strength == 1.0 for strength in cues.values())
         for kind, name, counterparts in _subjects(event, own):
-            if not watch.rows(kind, label):
+            if not watch.counts(kind, label, score, action):
                 continue
             of = subject(kind, event.platform, name)
             out.append(
@@ -38,8 +45,9 @@ def signals(
                     subject=of,
                     label=label,
                     score=score,
-                    action=actions.get(label, "none"),
-                    cues=_listed(own, CUES, ","),
+                    action=action,
+                    cues=tuple(cues),
+                    strengths=() if certain else tuple(cues.values()),
                     event_id=event.id,
                     platform=event.platform,
                     occurred_at=event.occurred_at,
@@ -67,15 +75,31 @@ def _subjects(
         yield "target", target, met[:1]
     if event.space:
         yield "space", event.space.id, met
-    for way in _listed(findings, WAYS, " "):
+    for way in sorted(_listed(findings, WAYS, " ")):
         yield "link", way, met
 
 
-def _listed(findings: Sequence[Finding], attribute: str, separator: str) -> tuple[str, ...]:
-    held = {
+def _cues(findings: Sequence[Finding]) -> dict[str, float]:
+    """Return how likely each cue is, the likeliest first. What is no likelihood counts as certain."""
+    likely: dict[str, float] = {}
+    for one in _listed(findings, CUES, ","):
+        name, _, strength = one.partition("=")
+        likely[name] = max(_likelihood(strength), likely.get(name, 0.0))
+    return dict(sorted(likely.items(), key=lambda cue: (-cue[1], cue[0])))
+
+
+def _likelihood(text: str) -> float:
+    try:
+        held = float(text)
+    except ValueError:
+        return 1.0
+    return held if 0.0 <= held <= 1.0 else 1.0
+
+
+def _listed(findings: Sequence[Finding], attribute: str, separator: str) -> set[str]:
+    return {
         one
         for finding in findings
         for one in finding.attributes.get(attribute, "").split(separator)
         if one
     }
-    return tuple(sorted(held))

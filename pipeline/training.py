@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -129,16 +129,34 @@ def matrix(texts: Sequence[str]) -> Sparse:
     return csr_matrix((weights, (row, np.concatenate(places))), shape=shape)
 
 
-def folds(rows: Sequence[Row]) -> NDArray[np.int64]:
+class Grouped(Protocol):
+    """A row of which others are variants."""
+
+    @property
+    def group(self) -> str:
+        """The same for all of them."""
+        ...
+
+
+def folds(rows: Sequence[Grouped]) -> NDArray[np.int64]:
     """Give each row its fold; rows of one group have the same."""
     digests = (hashlib.sha256(row.group.encode()).digest() for row in rows)
     return np.array([digest[0] % FOLDS for digest in digests])
 
 
-def fit(features: Sparse, is_positive: Mask, weights: Floats) -> Any:  # noqa: ANN401  # of scikit-learn
-    """Fit one label."""
-    model = LogisticRegression(C=STRENGTH, solver="liblinear", random_state=0)
+def fit(features: Sparse, is_positive: Mask, weights: Floats, strength: float = STRENGTH) -> Any:  # noqa: ANN401  # of scikit-learn
+    """Fit one label; the strength is the inverse of the regularisation."""
+    model = LogisticRegression(C=strength, solver="liblinear", random_state=0)
     return model.fit(features, is_positive, sample_weight=weights)
+
+
+def quantised(model: Any) -> tuple[bytes, float, float]:  # noqa: ANN401  # of scikit-learn
+    """Return the weights as signed bytes, what one of them stands for, and the bias."""
+    coefficients = model.coef_[0].copy()
+    coefficients[0] = 0.0
+    scale = float(np.abs(coefficients).max()) / _LEVELS
+    packed = np.round(coefficients / scale).astype(np.int8).tobytes()
+    return packed, scale, float(model.intercept_[0])
 
 
 def unseen(features: Sparse, is_positive: Mask, weights: Floats, fold: NDArray[np.int64]) -> Floats:
@@ -220,13 +238,11 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
             both = c.scores(margins, terms)
             figures += measured(family, rows, (margins, terms, both), is_positive)
         model = fit(features[used], is_positive[used], weights[used])
-        coefficients = model.coef_[0].copy()
-        coefficients[0] = 0.0
-        scale = float(np.abs(coefficients).max()) / _LEVELS
-        tables.append(np.round(coefficients / scale).astype(np.int8).tobytes())
+        packed, scale, bias = quantised(model)
+        tables.append(packed)
         names.append(label)
         scales.append(scale)
-        biases.append(float(model.intercept_[0]))
+        biases.append(bias)
     digest = hashlib.sha256(recipe)
     for row in rows:
         digest.update(f"{row.label}\x00{row.weight}\x00{row.text}\n".encode())
@@ -282,13 +298,14 @@ def card(
     ways = [f"{way} {share}" for way in ("wording", "terms", "both") for share in ("1 %", "0.1 %")]
     return template.format(
         digest=model.digest,
-        sources=_table(("file", "harmful", "harmless", "licence and whom to credit"), sources),
-        figures=_table(("family", "language", "harmful", "harmless", *ways), figures),
+        sources=table(("file", "harmful", "harmless", "licence and whom to credit"), sources),
+        figures=table(("family", "language", "harmful", "harmless", *ways), figures),
         curves="\n".join(curves),
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -26,7 +26,9 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: Action = "none"
     """What the policy made of the event for this label."""
     cues: tuple[str, ...] = ()
-    """What of the label was seen, such as the processes of grooming."""
+    """What of the label was seen, such as the processes of grooming; the likeliest first."""
+    strengths: tuple[Score, ...] = ()
+    """How likely each cue is, where one of them is less than certain."""
     event_id: Id
     platform: Slug
     occurred_at: Moment

@@ -167,11 +167,11 @@ def test_the_score_can_be_added_up_again(chain: Chain) -> None:
 
 
 def test_processes_are_named_for_the_memory(chain: Chain) -> None:
-    """The finding lists the processes seen, in order of their names; the reason quotes nothing."""
+    """The finding lists the processes seen, in order, and how likely each is; the reason quotes nothing."""
     finding = _finding(chain, _event("what grade are you in? don't tell your mom"))
 
     assert finding is not None
-    assert finding.attributes == {"processes": "age_access,isolation_secrecy"}
+    assert finding.attributes == {"processes": "age_access=0.5,isolation_secrecy=0.5"}
     assert finding.reason == (
         "may be grooming: a question about age or school, secrecy towards family or others"
     )

@@ -29,7 +29,7 @@ CONVERSATION = (
     "can we meet up",
 )
 """One process each, none of which is reviewed by itself."""
-EXTRA = '[detectors]\nonly = ["grooming_cues"]\n[sources."SOURCE"]'
+EXTRA = '[detectors]\nonly = ["drawing_in", "grooming_cues"]\n[sources."SOURCE"]'
 
 
 def said(conversation: int, number: int) -> bytes:

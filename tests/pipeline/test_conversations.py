@@ -70,7 +70,7 @@ def test_conversations_are_labelled_turn_by_turn(half: str) -> None:
 
 
 def test_what_nobody_looked_at_is_found_over_time() -> None:
-    """Few are, so far; hardly any harmless one is flagged, though each was written to be mistaken."""
+    """A third is, so far; hardly any harmless one is flagged, though each was written to be mistaken."""
     settings = load(None, {})
     built = line(settings, cache_folder())
     mapping = next(iter(built.mappings.values()))
@@ -88,5 +88,5 @@ def test_what_nobody_looked_at_is_found_over_time() -> None:
     harmless = {c["id"] for c in held} - grooming
 
     assert (43, 82) == (len(grooming), len(harmless))
-    assert len(flagged & grooming) >= 5
-    assert len(flagged & harmless) <= 3
+    assert len(flagged & grooming) >= 15
+    assert len(flagged & harmless) <= 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.behaviours import Behaviour, shipped
-from pipeline.correlate import Heard, Watch, correlate, correlate_batch
+from pipeline.correlate import LIKELY, Heard, Watch, correlate, correlate_batch, score
 from pipeline.memory import (
     BYTES,
     MOST_FORMER,
@@ -38,6 +38,7 @@ def signal(  # noqa: PLR0913  # what tests differ in
     subject: str = "conversation:chat:c",
     label: str = GROOMING,
     cues: Sequence[str] = (),
+    likely: float = 1.0,
     actor: str = "a",
     minutes: float | None = None,
     met: Sequence[str] = ("b",),
@@ -56,6 +57,7 @@ def signal(  # noqa: PLR0913  # what tests differ in
         score=score,
         action=action,
         cues=tuple(cues),
+        strengths=() if likely == 1.0 else (likely,) * len(cues),
         event_id=event,
         platform="chat",
         occurred_at=START + timedelta(minutes=number if minutes is None else minutes),
@@ -122,10 +124,65 @@ def test_what_the_other_side_says_counts() -> None:
     ]
     with_replies = played([*own, *replies])[1]
 
-    assert played(own)[1][-1].score < 0.65
+    assert "review" == played(own)[1][-1].level
     assert "escalate" == with_replies[-1].level
-    assert {"b"} == {p.actor_id for p in with_replies[-1].parts if p.key == "refusal"}
+    assert {"b"} == {p.actor_id for p in with_replies[-1].parts if p.key == "stated_age"}
     assert [] == played(replies)[1]
+
+
+def test_a_cue_that_is_not_certain_counts_its_share_and_more_each_time_it_is_seen() -> None:
+    """Seen twice with 0.4, it is as likely as 1 - 0.6 x 0.6, however often that is repeated to no end."""
+
+    def weights(times: int) -> dict[str, float]:
+        cues = [cue for cue in PROCESSES for _ in range(times)]
+        memory, _ = played(
+            [signal(n, cues=[cue], likely=0.4, minutes=0) for n, cue in enumerate(cues)]
+        )
+        found = score(memory, WATCH.behaviours["grooming_conversation"])
+        return {part.key: part.weight for part in found.parts}
+
+    weight = WATCH.behaviours["grooming_conversation"].weight
+
+    assert dict.fromkeys(PROCESSES, pytest.approx(weight * 0.4)) == weights(1)
+    assert dict.fromkeys(PROCESSES, pytest.approx(weight * 0.64)) == weights(2)
+    assert all(0.64 * weight < one < weight for one in weights(3).values())
+
+
+def test_cues_that_are_hardly_likely_are_none_of_the_different_ones() -> None:
+    """Many faint ones never cross, nor do two that are sure with them."""
+    faint = [signal(9 + n, cues=[cue], likely=0.1) for n, cue in enumerate(PROCESSES[2:])]
+    sure = [signal(n, cues=[cue]) for n, cue in enumerate(PROCESSES[:2])]
+    row = WATCH.behaviours["grooming_conversation"]
+
+    assert 0.0 == score(played([*sure, *faint])[0], row).score
+    assert (
+        0.0 < score(played([*sure, signal(8, cues=["gifts"], likely=LIKELY), *faint])[0], row).score
+    )
+
+
+def test_sightings_of_a_cue_that_is_not_certain_are_kept_and_certain_ones_make_room() -> None:
+    """One certain sighting says all; of faint ones the last six are kept, before those of nothing new."""
+    certain = [signal(n, cues=["gifts"]) for n in range(8)]
+    faint = [signal(20 + n, cues=["meeting"], likely=0.3) for n in range(8)]
+    memory, _ = played([*certain, *faint])
+    kept = [cue for trace in memory.traces for cue in trace.cues]
+
+    assert MOST_TRACES == len(kept)
+    assert 8 == kept.count("meeting")
+    more, _ = played(
+        [*certain, *faint, *(signal(40 + n, cues=["meeting"], likely=0.3) for n in range(9))]
+    )
+
+    assert 1 <= [cue for trace in more.traces for cue in trace.cues].count("gifts")
+
+
+def test_strengths_survive_being_written() -> None:
+    """In hundredths; a certain cue takes no room."""
+    memory, _ = played([signal(1, cues=["gifts"], likely=0.37), signal(2, cues=["meeting"])])
+
+    assert memory == decoded(encoded(memory))
+    assert [(("gifts", 0.37),), (("meeting", 1.0),)] == [t.strengths() for t in memory.traces]
+    assert () == memory.traces[1].percents
 
 
 def test_a_minor_faced_raises_and_an_unknown_age_silences_nothing() -> None:
@@ -236,6 +293,7 @@ SIGNALS = st.lists(
         signal,
         st.integers(0, 60),
         cues=st.lists(st.sampled_from([*PROCESSES, "stated_age"]), max_size=2),
+        likely=st.sampled_from([0.4, 1.0, 1.0, 1.0]),
         actor=st.sampled_from("abc"),
         met=st.lists(st.sampled_from("bcdef"), max_size=3),
         label=st.sampled_from([GROOMING, BULLYING]),

@@ -48,11 +48,13 @@ FINDINGS = (
 
 
 UNWATCHED = {
+    ("actor", "fraud.phishing"),
     ("conversation", "fraud.phishing"),
+    ("space", "csea.grooming"),
     ("target", "csea.grooming"),
     ("target", "fraud.phishing"),
 }
-"""What no shipped row counts in such a subject."""
+"""What no shipped row counts in such a subject, of such a score, where nothing was acted on."""
 
 
 def test_each_subject_is_told_of_each_label_once() -> None:
@@ -118,6 +120,31 @@ def test_an_event_that_names_nobody_tells_of_its_sender() -> None:
     told = signals(event("text", "e2"), FINDINGS[:1], (), WATCH)
 
     assert ["actor"] == [s.subject.split(":")[0] for s in told]
+
+
+def test_what_no_row_counts_is_not_told() -> None:
+    """A score below what every row of such a subject counts, or rows that want what was acted on."""
+    row = Behaviour(subject="actor", labels=("csea.*",), counts="events", least_score=0.3)
+    acted = Behaviour(subject="space", labels=("csea.*",), counts="events", acted_on=True)
+    watch = Watch({"any": row, "acted": acted}, taxonomy(), "x", 0.1)
+    weak = (finding("csea.grooming", 0.29),)
+
+    assert () == signals(rich(), weak, (), watch)
+    assert ["actor:chat:a"] == [s.subject for s in signals(rich(), FINDINGS, (), watch)]
+
+
+def test_cues_are_told_as_likely_as_the_surest_detector_finds_them() -> None:
+    """The likeliest first; what is no likelihood counts as certain; certain ones need no numbers."""
+    both = (
+        finding("csea.grooming", 0.3, processes="gifts=0.4,meeting=0.2"),
+        finding("csea.grooming", 0.3, processes="gifts=0.1,meeting=0.7,age_access=x,coercion=7"),
+    )
+    [told, *_] = signals(rich(), both, (), WATCH)
+    [certain, *_] = signals(rich(), FINDINGS[:1], (), WATCH)
+
+    assert ("age_access", "coercion", "meeting", "gifts") == told.cues
+    assert (1.0, 1.0, 0.7, 0.4) == told.strengths
+    assert () == certain.strengths
 
 
 def test_without_findings_nothing_is_told() -> None:

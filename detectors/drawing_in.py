@@ -1,0 +1,133 @@
+"""Drawing in: how much one message reads like an adult who draws a child in, and like a child's answers.
+
+What terms cannot hold: there are countless ways to ask who is at home. A small learned model
+(`detectors/models/cues.md`) says how likely each process of grooming is; the memory of the conversation adds
+up what several messages of one sender show. No message is acted on for this alone.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from detectors.contract import Candidate, Pattern
+from detectors.folding import FoldedBatch
+from detectors.grooming import LABEL, PROCESSES
+from detectors.wording import Floats, Model, all_margins, pieces
+from schemas import Evidence, Finding
+
+DRAWS_IN: Final = "drawing_in"
+"""That the writer draws a child in at all, by whichever process."""
+REPLIES_AT_ALL: Final = "reply"
+"""That the writer replies as a child who is drawn in may, in whichever way."""
+REPLIES: Final = {
+    "stated_age": "the writer tells an age of childhood",
+    "refusal": "the writer says no",
+    "discomfort": "the writer is uneasy",
+}
+
+LEAST: Final = {DRAWS_IN: 0.3, REPLIES_AT_ALL: 0.1}
+"""A message is told of when one of these is at least so likely. Of ordinary messages, 1 in 10 is."""
+LEAST_TOLD: Final = 0.05
+"""What is less likely is not told."""
+GATE_SHARE: Final = 0.5
+"""By the rough sum it has to be so many times as likely for a message to be looked at."""
+
+FLOOR: Final = 0.1
+REACH: Final = 0.04
+"""A finding scores FLOOR + REACH x how likely it is: enough to be remembered in its conversation, and never
+enough to be acted on, nor to count against the sender elsewhere."""
+
+
+@cache
+def shipped() -> Model:
+    """Load `detectors/models/cues.msgpack`."""
+    path = Path(str(resources.files("detectors") / "models" / "cues.msgpack"))
+    return msgspec.msgpack.decode(path.read_bytes(), type=Model)
+
+
+class DrawingIn:
+    """Find messages that read as if somebody drew a child in, and replies that tell an age, unease or
+    refusal, whatever words they use. Malay, Indonesian, English, Chinese, Tamil.
+
+    A finding says how likely each process is (`processes`), scores at most 0.14, and so changes nothing by
+    itself: several different processes of one sender have to come together in the memory of a conversation.
+
+    Misses: much of what is oblique, short or in dialect. Mistakes harmless talk between adults and
+    children (homework, lifts, presents) for it now and then, which is why one message never counts alone.
+    """  # noqa: D205 - the first sentence is the page's first paragraph
+
+    name: Final = "drawing_in"
+    labels: Final = frozenset({LABEL})
+    patterns: Sequence[Pattern] = ()
+
+    def __init__(self, model: Model | None = None) -> None:
+        """Use the shipped model unless given another."""
+        model = model or shipped()
+        self.version = f"1+{model.digest}"
+        self._weights = {
+            name: model.weights(name) for name in (*LEAST, *sorted(PROCESSES), *sorted(REPLIES))
+        }
+        self._gates = {name: _log_odds(GATE_SHARE * least) for name, least in LEAST.items()}
+
+    def reads(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts that may show a cue."""
+        may = np.zeros(len(texts), dtype=bool)
+        for name, gate in self._gates.items():
+            may |= self._weights[name].rough_margins(texts.pieces) >= gate
+        return [int(at) for at in np.flatnonzero(may)]
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        """Yield a finding for each message in which a cue is likely."""
+        if not candidates:
+            return
+        views = [c.folded.squeezed or c.folded.text for c in candidates]
+        margins = all_margins(list(self._weights.values()), pieces(views))
+        likely = dict(zip(self._weights, 1.0 / (1.0 + np.exp(-margins)), strict=True))
+        for position, candidate in enumerate(candidates):
+            told = {
+                name: strength
+                for at_all, names in ((DRAWS_IN, PROCESSES), (REPLIES_AT_ALL, REPLIES))
+                if likely[at_all][position] >= LEAST[at_all]
+                for name in sorted(names)
+                if (strength := _share(likely, at_all, name, position)) >= LEAST_TOLD
+            }
+            if told:
+                yield candidate, self._finding(candidate, told)
+
+    def _finding(self, candidate: Candidate, told: Mapping[str, float]) -> Finding:
+        score = round(FLOOR + REACH * max(told.values()), 4)
+        strongest = max(told, key=lambda name: (told[name], name))
+        start = end = 0
+        for piece in self._weights[strongest].strongest(candidate.folded.text, 1):
+            start, end = candidate.folded.span(piece.start, piece.end)
+        return Finding(
+            detector=self.name,
+            version=self.version,
+            label=LABEL,
+            score=score,
+            start=start,
+            end=end,
+            reason="may be part of grooming: " + ", ".join(_named(told)),
+            evidence=(Evidence(f"grooming.{strongest}", score, start, end),),
+            attributes={"processes": ",".join(f"{name}={told[name]}" for name in sorted(told))},
+        )
+
+
+def _share(likely: Mapping[str, Floats], at_all: str, name: str, position: int) -> float:
+    """Return how likely one cue is: that there is any, and then that it is this one."""
+    return round(float(likely[at_all][position] * likely[name][position]), 2)
+
+
+def _log_odds(likely: float) -> float:
+    return math.log(likely / (1.0 - likely))
+
+
+def _named(told: Mapping[str, float]) -> list[str]:
+    names = {**PROCESSES, **REPLIES}
+    return [names[name] for name in sorted(told, key=lambda name: (-told[name], name))]
