@@ -18,7 +18,7 @@ import numpy as np
 from detectors.contract import Candidate, Pattern
 from detectors.folding import FoldedBatch
 from detectors.grooming import LABEL, PROCESSES
-from detectors.wording import Floats, Model, all_margins, pieces
+from detectors.wording import Floats, Model, pieces
 from schemas import Evidence, Finding
 
 DRAWS_IN: Final = "drawing_in"
@@ -31,13 +31,10 @@ REPLIES: Final = {
     "discomfort": "the writer is uneasy",
 }
 
-LEAST: Final = {DRAWS_IN: 0.3, REPLIES_AT_ALL: 0.1}
-"""A message is told of when one of these is at least so likely. Of ordinary messages, 1 in 10 is."""
+LEAST: Final = {DRAWS_IN: 0.4, REPLIES_AT_ALL: 0.2}
+"""A message is told of when one of these is at least so likely. Of ordinary messages, 1 in 20 is."""
 LEAST_TOLD: Final = 0.05
 """What is less likely is not told."""
-GATE_SHARE: Final = 0.5
-"""By the rough sum it has to be so many times as likely for a message to be looked at."""
-
 FLOOR: Final = 0.1
 REACH: Final = 0.04
 """A finding scores FLOOR + REACH x how likely it is: enough to be remembered in its conversation, and never
@@ -73,7 +70,7 @@ class DrawingIn:
         self._weights = {
             name: model.weights(name) for name in (*LEAST, *sorted(PROCESSES), *sorted(REPLIES))
         }
-        self._gates = {name: _log_odds(GATE_SHARE * least) for name, least in LEAST.items()}
+        self._gates = {name: math.log(least / (1.0 - least)) for name, least in LEAST.items()}
 
     def reads(self, texts: FoldedBatch) -> Sequence[int]:
         """Choose the texts that may show a cue."""
@@ -87,8 +84,11 @@ class DrawingIn:
         if not candidates:
             return
         views = [c.folded.squeezed or c.folded.text for c in candidates]
-        margins = all_margins(list(self._weights.values()), pieces(views))
-        likely = dict(zip(self._weights, 1.0 / (1.0 + np.exp(-margins)), strict=True))
+        cut = pieces(views)
+        likely = {
+            name: 1.0 / (1.0 + np.exp(-weights.rough_margins(cut)))
+            for name, weights in self._weights.items()
+        }
         for position, candidate in enumerate(candidates):
             told = {
                 name: strength
@@ -103,9 +103,8 @@ class DrawingIn:
     def _finding(self, candidate: Candidate, told: Mapping[str, float]) -> Finding:
         score = round(FLOOR + REACH * max(told.values()), 4)
         strongest = max(told, key=lambda name: (told[name], name))
-        start = end = 0
-        for piece in self._weights[strongest].strongest(candidate.folded.text, 1):
-            start, end = candidate.folded.span(piece.start, piece.end)
+        # All of it: which word weighs most would cost more than everything else, and nobody is shown it.
+        start, end = 0, len(candidate.event.text)
         return Finding(
             detector=self.name,
             version=self.version,
@@ -122,10 +121,6 @@ class DrawingIn:
 def _share(likely: Mapping[str, Floats], at_all: str, name: str, position: int) -> float:
     """Return how likely one cue is: that there is any, and then that it is this one."""
     return round(float(likely[at_all][position] * likely[name][position]), 2)
-
-
-def _log_odds(likely: float) -> float:
-    return math.log(likely / (1.0 - likely))
 
 
 def _named(told: Mapping[str, float]) -> list[str]:

@@ -117,19 +117,22 @@ class Weights:
         self._table = table.astype(np.int16)
         self._table[0] = 0
         self._scale = scale
-        self.bias = bias
+        self._bias = bias
 
     def margins(self, of: Pieces) -> Floats:
         """Return the log-odds of each text, as fitted; 0 is as likely as not among the examples.
 
         What is said again adds nothing, or any word would weigh enough if only it were repeated.
         """
-        margins: Floats = all_margins([self], of)[0]
-        return margins
+        texts, places = distinct(of)
+        count = len(of.starts)
+        summed = np.bincount(texts, self._table[places], minlength=count) * self._scale
+        counts = np.bincount(texts, minlength=count) / len(ORDERS)
+        return np.asarray(self._bias + summed * shares(counts))
 
     def rough_margins(self, of: Pieces) -> Floats:
         """Return about the same, sooner: here every repetition counts."""
-        return np.asarray(self.bias + self._summed(of) * shares(of.sizes))
+        return np.asarray(self._bias + self._summed(of) * shares(of.sizes))
 
     def strongest(self, text: str, most: int) -> tuple[Strongest, ...]:
         """Return the words that weigh most, the heaviest first."""
@@ -140,10 +143,6 @@ class Weights:
         heaviest = sorted(range(len(words)), key=lambda n: (-weights[n], n))[:most]
         return tuple(Strongest(*words[n], float(weights[n])) for n in heaviest if weights[n] > 0)
 
-    def summed(self, texts: NDArray[np.intp], places: NDArray[np.intp], count: int) -> Floats:
-        """Return the sum of the weights at these places, for each of so many texts."""
-        return np.bincount(texts, self._table[places], minlength=count) * self._scale
-
     def _summed(self, of: Pieces) -> Floats:
         weights = sum(self._table.take(hashes) for hashes in of.hashes)
         summed: Floats = self._scale * np.add.reduceat(weights, of.starts, dtype=np.int32)
@@ -151,14 +150,6 @@ class Weights:
 
 
 _WORD: Final = re.compile(r"[^\s]{2,24}")
-
-
-def all_margins(weights: Sequence[Weights], of: Pieces) -> Floats:
-    """Return what `Weights.margins` does, for several labels at once: labels x texts."""
-    texts, places = distinct(of)
-    count = len(of.starts)
-    share = shares(np.bincount(texts, minlength=count) / len(ORDERS))
-    return np.stack([one.bias + one.summed(texts, places, count) * share for one in weights])
 
 
 class Model(msgspec.Struct, frozen=True):

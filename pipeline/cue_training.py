@@ -32,8 +32,8 @@ from pipeline.training import (
     Sparse,
     fit,
     folds,
-    matrix,
     quantised,
+    rough_matrix,
     table,
 )
 
@@ -171,7 +171,7 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     recipe = msgspec.convert(tomllib.loads(content.decode()), Recipe)
     turns = turns_of(recipe, (recipe_folder, *folders))
     folded = [fold(turn.text) for turn in turns]
-    features = matrix([f.squeezed or f.text for f in folded])
+    features = rough_matrix([f.squeezed or f.text for f in folded])
     names = (DRAWS_IN, REPLIES_AT_ALL, *sorted(PROCESSES), *sorted(REPLIES))
     tables, scales, biases, figures = [], [], [], []
     for cue in names:

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import regex
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 
 from detectors.folding import fold
@@ -127,6 +127,23 @@ def matrix(texts: Sequence[str]) -> Sparse:
     weights = shares(np.bincount(row, minlength=len(texts)) / len(ORDERS))[row]
     shape = (len(texts), 1 << BITS)
     return csr_matrix((weights, (row, np.concatenate(places))), shape=shape)
+
+
+def rough_matrix(texts: Sequence[str]) -> Sparse:
+    """Return the same, each row as `Weights.rough_margins` weighs it."""
+    parts = []
+    for start in range(0, len(texts), 500):
+        of = pieces(texts[start : start + 500])
+        count, length = len(of.starts), len(of.hashes[0])
+        row = np.repeat(np.arange(count), np.diff(np.append(of.starts, length)))
+        weights = shares(of.sizes)[row]
+        # At place 0 no piece begins.
+        held = [
+            coo_matrix((weights * (place > 0), (row, place)), (count, 1 << BITS))
+            for place in of.hashes
+        ]
+        parts.append(sum(one.tocsr() for one in held))
+    return vstack(parts, format="csr")
 
 
 class Grouped(Protocol):

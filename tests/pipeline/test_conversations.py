@@ -88,5 +88,5 @@ def test_what_nobody_looked_at_is_found_over_time() -> None:
     harmless = {c["id"] for c in held} - grooming
 
     assert (43, 82) == (len(grooming), len(harmless))
-    assert len(flagged & grooming) >= 15
-    assert len(flagged & harmless) <= 1
+    assert len(flagged & grooming) >= 13
+    assert len(flagged & harmless) <= 2

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
-from detectors.wording import Model, pieces
+from detectors.wording import BITS, Model, Weights, pieces
 
 training = pytest.importorskip(
     "pipeline.training", reason="the extra `evaluate` brings scikit-learn"
@@ -89,6 +90,20 @@ def test_the_card_counts_what_was_read(trained: tuple[Path, Model]) -> None:
     assert "| rows.jsonl | 180 | 120 |" in card
     assert "| gambling | en | 60 | 180 |" in card
     assert f"{model.curves['gambling'].margin} × margin" in card
+
+
+def test_matrices_weigh_as_the_margins_do() -> None:
+    """The rows times the weights are the margins, with every piece once or as often as it is there."""
+    texts = ["spin spin spin", "a longer text that says something", "短い", ""] * 300
+    table = np.arange(1 << BITS, dtype=np.int64) % 255 - 127
+    weights = Weights(table.astype(np.int8), 0.01, 0.5)
+    values = np.where(np.arange(1 << BITS) > 0, table * 0.01, 0.0)
+    cut = pieces(texts)
+
+    assert training.matrix(texts) @ values + 0.5 == pytest.approx(weights.margins(cut), abs=1e-4)
+    assert training.rough_matrix(texts) @ values + 0.5 == pytest.approx(
+        weights.rough_margins(cut), abs=1e-4
+    )
 
 
 def test_rows_of_one_group_share_a_fold() -> None:
