@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import click
 import orjson
@@ -35,10 +35,14 @@ from pipeline.subjects_cli import subjects
 from pipeline.topics_cli import topics
 from schemas import Event, Rejected
 from schemas.document import DocumentError
+from schemas.record import Limits
 from schemas.source import SourceMapping
 
 if TYPE_CHECKING:
-    from pipeline.labelled import Labelled, Reading, Refused
+    from pipeline.labelled import Reading
+    from pipeline.requirement import Requirement
+
+Item = TypeVar("Item")
 
 
 def main() -> None:
@@ -344,6 +348,11 @@ def explain(text: str, audience: str, config: Path | None) -> None:
     metavar="FILE...",
 )
 @click.option(
+    "--conversations",
+    is_flag=True,
+    help="A line is a whole conversation: how many are found, and how soon.",
+)
+@click.option(
     "--map",
     "words",
     multiple=True,
@@ -385,8 +394,9 @@ def explain(text: str, audience: str, config: Path | None) -> None:
     help="Exit 1 unless so; also <=, > and <. Figures are named as in the JSON. Repeatable.",
 )
 @config_option
-def evaluate(
+def evaluate(  # what can be asked
     files: tuple[str, ...],
+    conversations: bool,  # click passes it by name
     words: tuple[str, ...],
     slice_by: tuple[str, ...],
     errors: int,
@@ -403,6 +413,8 @@ def evaluate(
       label      a label such as gambling.promotion, a family such as fraud, or benign
       language   optional; attributes.lang is read, too
       slice      optional: what to tell figures by
+    With --conversations, a line is {"id", "label", "language", "turns": [{"actor", "text", "minutes"}]}
+    and optional "bands", such as {"b": "minor"}. Only --map, --json and --config go with it.
     Files whose names end in .gz are unpacked; - is standard input.
 
     \b
@@ -410,6 +422,7 @@ def evaluate(
       penjaga evaluate sms.jsonl.gz --map smishing=fraud --map ham=benign --plot sms.png
       penjaga evaluate labelled.jsonl --config new.toml --compare old.toml
       penjaga evaluate labelled.jsonl --require 'gambling.promotion.recall_at_1pct>=0.85'
+      penjaga evaluate talks.jsonl --conversations --map grooming=csea.grooming
 
     Lines that cannot be used are listed at the end of the report. Exit status 1 if there are any, or if
     something required was not met; standard error then says what.
@@ -417,19 +430,18 @@ def evaluate(
     _need_the_extra("sklearn", "scipy", *(["matplotlib"] if plot else []))
     from pipeline.evaluation_report import json, markdown
     from pipeline.evaluation_run import Asked, evaluation
-    from pipeline.labelled import Reading, WordError
-    from pipeline.requirement import Requirement, RequirementError
+    from pipeline.labelled import read
 
-    try:
-        reading = Reading.of(words, slice_by)
-        requirements = tuple(Requirement.of(text) for text in require)
-    except WordError as error:
-        raise click.BadParameter(str(error), param_hint="--map") from None
-    except RequirementError as error:
-        raise click.BadParameter(str(error), param_hint="--require") from None
+    reading = _reading(words, slice_by)
+    if conversations:
+        if slice_by or errors or plot or compare or require:
+            raise click.UsageError("only --map, --json and --config go with --conversations")
+        _evaluate_conversations(files, reading, json_file, config)
+        return
     settings, built = _load(config)
+    requirements = _requirements(require)
     before = _load(compare)[1] if compare else None
-    lines = _labelled(files, settings, reading)
+    lines = _labelled(files, settings, reading, read)
     asked = Asked(requirements, before, errors)
     outcome = evaluation(lines, built, settings.limits, asked)
     click.echo(markdown(outcome).encode(), nl=False)
@@ -451,6 +463,48 @@ def evaluate(
         sys.exit(status.UNMET)
 
 
+def _reading(words: tuple[str, ...], slice_by: tuple[str, ...]) -> "Reading":
+    from pipeline.labelled import Reading, WordError
+
+    try:
+        return Reading.of(words, slice_by)
+    except WordError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from None
+
+
+def _requirements(texts: tuple[str, ...]) -> tuple["Requirement", ...]:
+    from pipeline.requirement import Requirement, RequirementError
+
+    try:
+        return tuple(Requirement.of(text) for text in texts)
+    except RequirementError as error:
+        raise click.BadParameter(str(error), param_hint="--require") from None
+
+
+def _evaluate_conversations(
+    files: tuple[str, ...], reading: "Reading", json_file: Path | None, config: Path | None
+) -> None:
+    from pipeline import conversation_figures as found
+    from pipeline.conversations import flagged, read
+
+    settings, built = _load(config)
+    talks = _labelled(files, settings, reading, read)
+    report = found.measure(
+        flagged(talks, built, settings.limits),
+        built.configuration,
+        [_shown(name) for name in files],
+    )
+    click.echo(found.markdown(report).encode(), nl=False)
+    try:
+        if json_file:
+            json_file.write_bytes(found.json(report))
+    except OSError as error:
+        raise click.UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    if report.rejected:
+        click.echo(f"penjaga: {len(report.rejected)} lines cannot be used", err=True)
+        sys.exit(status.REJECTED)
+
+
 def _need_the_extra(*modules: str) -> None:
     """End if a module is missing that only the extra `evaluate` brings."""
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
@@ -459,18 +513,22 @@ def _need_the_extra(*modules: str) -> None:
 
 
 def _labelled(
-    files: Iterable[str], settings: Settings, reading: "Reading"
-) -> Iterator["Labelled | Refused"]:
-    from pipeline.labelled import read
-
+    files: Iterable[str],
+    settings: Settings,
+    reading: "Reading",
+    read: Callable[[BinaryIO, str, Limits, "Reading"], Iterator[Item]],
+) -> Iterator[Item]:
     for name in files:
-        shown = os.fsencode(name).decode("utf-8", "replace")
         with click.open_file(name, "rb") as file:
             stream = cast("BinaryIO", file)
             with _progress(stream) as advance:
-                for item in read(stream, shown, settings.limits, reading):
+                for item in read(stream, _shown(name), settings.limits, reading):
                     advance()
                     yield item
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 @cli.group()
