@@ -73,7 +73,8 @@ def shipped() -> dict[str, Behaviour]:
             weight=0.25,
             replies={"stated_age": 0.25, "refusal": 0.25, "discomfort": 0.25},
             least=3,
-            facing_minor=1.25,
+            audiences=("dm", "group"),
+            facing_minor=1.1,
         ),
         "grooming_fan_out": Behaviour(
             subject="actor",

@@ -43,11 +43,13 @@ class Watch(msgspec.Struct, frozen=True, dict=True):
             windows[row.subject] = max(row.window_seconds, windows.get(row.subject, 0.0))
         return windows
 
-    def counts(self, kind: str, label: str, score: float, action: Action) -> bool:
-        """Say whether any behaviour of such a subject counts such a signal at all."""
+    def counts(self, signal: Signal) -> bool:
+        """Say whether any behaviour of its subject counts a signal at all."""
         return any(
-            score >= row.least_score and (not row.acted_on or action in _ACTED_ON)
-            for _, row in self.rows(kind, label)
+            signal.score >= row.least_score
+            and (not row.acted_on or signal.action in _ACTED_ON)
+            and signal.audience in row.audiences
+            for _, row in self.rows(kind_of(signal.subject), signal.label)
         )
 
     def rows(self, kind: str, label: str) -> Rows:

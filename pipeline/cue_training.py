@@ -20,9 +20,7 @@ import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from detectors.drawing_in import DRAWS_IN, REPLIES, REPLIES_AT_ALL
 from detectors.folding import fold
-from detectors.grooming import PROCESSES
 from detectors.wording import BITS, ORDERS, Model
 from pipeline.training import (
     FOLDS,
@@ -62,9 +60,19 @@ class Ordinary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The labels of rows to take; empty, all."""
 
 
+class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cues of which it is learned whether there is any, under `name`, and which."""
+
+    name: str
+    cues: frozenset[str]
+    not_from: str = ""
+    """Turns of this side say nothing of whether there is any."""
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`cues.toml`."""
 
+    kinds: list[Kind]
     harmless: dict[str, float]
     """How many times as much as those with a cue all other rows of a language count."""
     examples: list[Turns]
@@ -143,22 +151,30 @@ def _rows(path: str, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def wanted(cue: str, turns: Sequence[Turn]) -> tuple[Mask, Mask, Floats]:
-    """Return which turns show a cue, from which it is learned, and what each weighs.
+class Lesson(msgspec.Struct, frozen=True):
+    """One thing to learn, by name: which turns show it, from which it is learned, and what each weighs."""
 
-    Whether there is any cue is learned from all turns; which one it is, from those that have one.
+    name: str
+    shows: Mask
+    used: Mask
+    weights: Floats
+
+
+def lessons(kinds: Sequence[Kind], turns: Sequence[Turn]) -> Iterator[Lesson]:
+    """Yield what there is to learn: of each kind whether there is any cue, then which it is.
+
+    The former is learned from all turns, the latter from those that have one.
     """
     weights = np.array([turn.weight for turn in turns])
-    if cue == DRAWS_IN:
-        # What the other side replies says nothing of whether somebody draws in.
-        shows = np.array([bool(turn.cues & PROCESSES.keys()) for turn in turns])
-        return shows, np.array([turn.by != "recipient" for turn in turns]), weights
-    if cue == REPLIES_AT_ALL:
-        shows = np.array([bool(turn.cues & REPLIES.keys()) for turn in turns])
-        return shows, np.ones(len(turns), dtype=bool), weights
-    kind = PROCESSES if cue in PROCESSES else REPLIES
-    used = np.array([bool(turn.cues & kind.keys()) for turn in turns])
-    return np.array([cue in turn.cues for turn in turns]), used, np.ones(len(turns))
+    alike = np.ones(len(turns))
+    for kind in kinds:
+        any_of = np.array([bool(turn.cues & kind.cues) for turn in turns])
+        sides = np.array([not kind.not_from or turn.by != kind.not_from for turn in turns])
+        yield Lesson(kind.name, any_of, sides, weights)
+    for kind in kinds:
+        any_of = np.array([bool(turn.cues & kind.cues) for turn in turns])
+        for cue in sorted(kind.cues):
+            yield Lesson(cue, np.array([cue in turn.cues for turn in turns]), any_of, alike)
 
 
 def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
@@ -172,12 +188,11 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     turns = turns_of(recipe, (recipe_folder, *folders))
     folded = [fold(turn.text) for turn in turns]
     features = rough_matrix([f.squeezed or f.text for f in folded])
-    names = (DRAWS_IN, REPLIES_AT_ALL, *sorted(PROCESSES), *sorted(REPLIES))
-    tables, scales, biases, figures = [], [], [], []
-    for cue in names:
-        shows, used, weights = wanted(cue, turns)
-        figures.append(_measured(cue, features, turns))
-        packed, scale, bias = quantised(fit(features[used], shows[used], weights[used], STRENGTH))
+    tables, names, scales, biases, figures = [], [], [], [], []
+    for lesson in lessons(recipe.kinds, turns):
+        figures.append(_measured(lesson, features, turns))
+        packed, scale, bias = quantised(_fit(lesson, features, lesson.used))
+        names.append(lesson.name)
         tables.append(packed)
         scales.append(scale)
         biases.append(bias)
@@ -185,26 +200,32 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     for turn in turns:
         digest.update(f"{','.join(sorted(turn.cues))}\x00{turn.by}\x00{turn.text}\n".encode())
     made = Model(
-        ORDERS, BITS, digest.hexdigest()[:8], names, tuple(scales), tuple(biases), b"".join(tables), {}
+        ORDERS, BITS, digest.hexdigest()[:8], tuple(names), tuple(scales), tuple(biases),
+        b"".join(tables), {},
     )  # fmt: skip
     template = (SHIPPED / "cues.card.md").read_text(encoding="utf-8")
     return made, _card(template, recipe, turns, figures, made)
 
 
-def _measured(cue: str, features: Sparse, turns: Sequence[Turn]) -> tuple[str, ...]:
-    """Return how well a cue is told from other turns, by models that have not seen the conversation."""
-    shows, used, weights = wanted(cue, turns)
+def _fit(lesson: Lesson, features: Sparse, rows: Mask) -> Any:  # noqa: ANN401  # of scikit-learn
+    return fit(features[rows], lesson.shows[rows], lesson.weights[rows], STRENGTH)
+
+
+def _measured(lesson: Lesson, features: Sparse, turns: Sequence[Turn]) -> tuple[str, ...]:
+    """Return how well turns are told apart, by models that have not seen the conversation."""
     fold_of = folds(turns)
     margins = np.zeros(len(turns))
     for number in range(FOLDS):
         there = fold_of == number
-        model = fit(features[~there & used], shows[~there & used], weights[~there & used], STRENGTH)
+        model = _fit(lesson, features, lesson.used & ~there)
         margins[there] = model.decision_function(features[there])
     cells = []
     for language in (*sorted({turn.language for turn in turns if turn.by}), ""):
-        of = used & np.array([bool(t.by) and language in ("", t.language) for t in turns])
-        cells.append(f"{roc_auc_score(shows[of], margins[of]):.2f}" if shows[of].any() else "")
-    return cue, f"{shows[used].sum():,}", *cells
+        of = lesson.used & np.array([bool(t.by) and language in ("", t.language) for t in turns])
+        cells.append(
+            f"{roc_auc_score(lesson.shows[of], margins[of]):.2f}" if lesson.shows[of].any() else ""
+        )
+    return lesson.name, f"{lesson.shows[lesson.used].sum():,}", *cells
 
 
 def _card(

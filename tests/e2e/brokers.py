@@ -21,9 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Self
 
+import trustme
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from pipeline.embedded import PARTITIONS
 
@@ -32,6 +39,8 @@ POM: Final = Path(__file__).parent / "kafka" / "pom.xml"
 # Above the reserved ports and below those the kernel hands out to outgoing connections, so that a
 # killed node finds its port free when it comes back.
 _PORTS: Final = range(20_000, 32_000)
+# Of each node: plain text, controller, password, certificate and password.
+_LISTENERS: Final = 4
 # One node answers after some 2 s, three after some 7 s, on two cores.
 _START_SECONDS: Final = 60.0
 
@@ -133,12 +142,17 @@ class KafkaCluster:
         nodes: int = 1,
         settings: Mapping[str, object] | None = None,
         passwords: Mapping[str, str] | None = None,
+        authority: trustme.CA | None = None,
     ) -> None:
-        """Take settings for all nodes, and passwords by user for a listener that wants them."""
+        """Take settings for all nodes, and passwords by user for a listener that wants them.
+
+        With an authority there is a listener, too, that wants a certificate of it beside the password.
+        """
         self.nodes: Final = range(1, nodes + 1)
         self._overrides: Final = dict(settings or {})
         self._passwords: Final = dict(passwords or {})
-        self._ports = _free_ports(3 * nodes)
+        self._authority: Final = authority
+        self._ports = _free_ports(_LISTENERS * nodes)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._folder = Path()
         self._jars = Path()
@@ -152,6 +166,11 @@ class KafkaCluster:
     def sasl_servers(self) -> str:
         """Where every node asks for a password: SASL_PLAINTEXT, mechanism PLAIN."""
         return ",".join(self._sasl(node) for node in self.nodes)
+
+    @property
+    def secure_servers(self) -> str:
+        """Where every node asks for a certificate and a password: SASL_SSL, mechanism SCRAM-SHA-512."""
+        return ",".join(self._secure(node) for node in self.nodes)
 
     def __enter__(self) -> Self:
         """Format and start all nodes. Raises `KafkaError` when they are not all up within 60 s."""
@@ -197,13 +216,16 @@ class KafkaCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _address(self, node: int) -> str:
-        return f"127.0.0.1:{self._ports[3 * (node - 1)]}"
+        return f"127.0.0.1:{self._ports[_LISTENERS * (node - 1)]}"
 
     def _controller(self, node: int) -> str:
-        return f"127.0.0.1:{self._ports[3 * (node - 1) + 1]}"
+        return f"127.0.0.1:{self._ports[_LISTENERS * (node - 1) + 1]}"
 
     def _sasl(self, node: int) -> str:
-        return f"127.0.0.1:{self._ports[3 * (node - 1) + 2]}"
+        return f"127.0.0.1:{self._ports[_LISTENERS * (node - 1) + 2]}"
+
+    def _secure(self, node: int) -> str:
+        return f"127.0.0.1:{self._ports[_LISTENERS * (node - 1) + 3]}"
 
     def _properties(self, node: int) -> Path:
         path = self._folder / f"node-{node}.properties"
@@ -246,18 +268,46 @@ class KafkaCluster:
         if not self._passwords:
             return {}
         users = " ".join(f'user_{user}="{word}"' for user, word in self._passwords.items())
-        module = "org.apache.kafka.common.security.plain.PlainLoginModule"
-        return {
+        modules = "org.apache.kafka.common.security"
+        settings: dict[str, object] = {
             "listeners": (
                 f"PLAINTEXT://{self._address(node)},CONTROLLER://{self._controller(node)},"
                 f"SASL://{self._sasl(node)}"
             ),
             "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT"
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SECURE:SASL_SSL"
             ),
             "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl.plain.sasl.jaas.config": f"{module} required {users};",
+            "listener.name.sasl.plain.sasl.jaas.config": (
+                f"{modules}.plain.PlainLoginModule required {users};"
+            ),
         }
+        if self._authority is None:
+            return settings
+        own, trusted = self._certificates(self._authority)
+        return settings | {
+            "listeners": f"{settings['listeners']},SECURE://{self._secure(node)}",
+            "listener.name.secure.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.secure.scram-sha-512.sasl.jaas.config": (
+                f"{modules}.scram.ScramLoginModule required;"
+            ),
+            "listener.name.secure.ssl.client.auth": "required",
+            "listener.name.secure.ssl.keystore.type": "PEM",
+            "listener.name.secure.ssl.keystore.location": own,
+            "listener.name.secure.ssl.truststore.type": "PEM",
+            "listener.name.secure.ssl.truststore.location": trusted,
+        }
+
+    def _certificates(self, authority: trustme.CA) -> tuple[Path, Path]:
+        """Write a certificate for loopback with its key, and the authority's; Kafka reads keys as PKCS 8."""
+        own, trusted = self._folder / "server.pem", self._folder / "authority.pem"
+        if not own.exists():
+            issued = authority.issue_cert("127.0.0.1")
+            key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+            encoded = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            own.write_bytes(encoded + b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+            authority.cert_pem.write_to_path(trusted)
+        return own, trusted
 
     def _java(self, *arguments: str | Path) -> list[str]:
         # The kernel ends the nodes with their starter, even one that was killed itself.
@@ -277,7 +327,14 @@ class KafkaCluster:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         for node in self.nodes:
             # In one word, because one id in 64 begins with a dash.
-            arguments = ("format", f"--cluster-id={cluster}", "-c", self._properties(node))
+            arguments = (
+                *("format", f"--cluster-id={cluster}", "-c", self._properties(node)),
+                *(
+                    f"--add-scram=SCRAM-SHA-512=[name={user},password={word}]"
+                    for user, word in self._passwords.items()
+                    if self._authority
+                ),
+            )
             formatted = subprocess.run(
                 self._java("kafka.tools.StorageTool", *arguments),
                 stdout=subprocess.PIPE,

@@ -5,16 +5,18 @@ half is open to whoever improves detection, the `unseen` half is only measured. 
 """
 
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from pipeline.conversation_figures import measure
+from pipeline.conversations import Talk, flagged, read
+from pipeline.labelled import BENIGN, Reading
 from pipeline.line import line
 from pipeline.options import cache_folder
-from pipeline.scan import Input, scan, subjects
 from pipeline.settings import load
+from schemas.record import Limits
 
 CORPUS: Final = Path(__file__).parents[1] / "corpus" / "conversations"
 CUES: Final = {
@@ -23,39 +25,27 @@ CUES: Final = {
 }
 
 
-def conversations(half: str) -> list[dict[str, Any]]:
+GROOMING: Final = "csea.grooming"
+
+
+def conversations(half: str) -> list[Talk]:
     """Return the conversations of a half, all languages."""
-    paths = sorted(CORPUS.glob(f"*.{half}.jsonl"))
-    return [json.loads(one) for path in paths for one in path.read_text("utf-8").splitlines()]
-
-
-def events(conversation: dict[str, Any]) -> list[bytes]:
-    """Return a conversation as a platform would send it: direct messages between two or more."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    return [
-        json.dumps(
-            {
-                "id": f"{conversation['id']}/{n}",
-                "platform": "test",
-                "kind": "message",
-                "occurred_at": (start + timedelta(minutes=turn["minutes"])).isoformat(),
-                "text": turn["text"],
-                "actor": {"id": turn["actor"]},
-                "audience": {
-                    "kind": "dm",
-                    "recipient_ids": ["b" if turn["actor"] == "a" else "a"],
-                },
-                "conversation": {"id": conversation["id"]},
-            }
-        ).encode()
-        for n, turn in enumerate(conversation["turns"])
-    ]
+    talks = []
+    for path in sorted(CORPUS.glob(f"*.{half}.jsonl")):
+        with path.open("rb") as stream:
+            talks += read(stream, path.name, Limits(), Reading.of([f"grooming={GROOMING}"]))
+    assert all(isinstance(talk, Talk) for talk in talks)
+    return [talk for talk in talks if isinstance(talk, Talk)]
 
 
 @pytest.mark.parametrize("half", ["development", "unseen"])
 def test_conversations_are_labelled_turn_by_turn(half: str) -> None:
     """Ten to sixty turns in order of time; grooming shows at least three processes of one sender."""
-    held = conversations(half)
+    held = [
+        json.loads(one)
+        for path in sorted(CORPUS.glob(f"*.{half}.jsonl"))
+        for one in path.read_text("utf-8").splitlines()
+    ]
 
     assert {"en", "id", "ms", "ta", "zh"} == {conversation["language"] for conversation in held}
     assert len(held) > 120
@@ -73,20 +63,12 @@ def test_what_nobody_looked_at_is_found_over_time() -> None:
     """A third is, so far; hardly any harmless one is flagged, though each was written to be mistaken."""
     settings = load(None, {})
     built = line(settings, cache_folder())
-    mapping = next(iter(built.mappings.values()))
-    held = conversations("unseen")
-    sent = [record for conversation in held for record in events(conversation)]
-    scanned = list(scan([Input(n, record) for n, record in enumerate(sent)], built, mapping))
-    told = subjects(scanned, built.watch)
-    flagged = {
-        verdict["subject"].rpartition(":")[2]
-        for verdicts in told.values()
-        for verdict in verdicts
-        if verdict["behaviour"] == "grooming_conversation"
-    }
-    grooming = {c["id"] for c in held if c["label"] == "grooming"}
-    harmless = {c["id"] for c in held} - grooming
+    talks = conversations("unseen")
+    report = measure(flagged(talks, built, settings.limits), built.configuration, ())
+    every = report.labels[GROOMING]["all"]
 
-    assert (43, 82) == (len(grooming), len(harmless))
-    assert len(flagged & grooming) >= 13
-    assert len(flagged & harmless) <= 2
+    assert (43, 82) == (every.conversations, every.harmless)
+    assert every.found >= 16
+    assert every.flagged <= 4
+    assert all(f.found for f in report.labels[GROOMING].values())
+    assert {BENIGN, GROOMING} == {talk.label for talk in talks}

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from detectors.drawing_in import DRAWS_IN, REPLIES_AT_ALL
 from detectors.wording import Model, pieces
 
 cue_training = pytest.importorskip(
@@ -22,11 +22,12 @@ SAID = {
     "refusal": "no i will not",
 }
 REPLIED = ("stated_age", "refusal")
+DRAWS_IN, REPLIES_AT_ALL = "drawing_in", "reply"
 HARMLESS = ("the bus was late", "rice is ready", "see the score")
 
 
 def recipe(folder: Path, harmless: float = 2.0) -> Path:
-    """Write a recipe and 40 turns of each cue in two languages; every tenth process is another one."""
+    """Write a recipe and 40 turns of each cue in two languages."""
     rows = []
     for n in range(40):
         word = f"word{chr(97 + n % 26)}{chr(97 + n // 26)}"
@@ -43,11 +44,6 @@ def recipe(folder: Path, harmless: float = 2.0) -> Path:
         rows.append(
             {"text": f"{HARMLESS[n % 3]} {word}", "cues": [], "by": "sender", "language": ("en", "ms")[n % 2]}
         )  # fmt: skip
-    for cue in {*cue_training.PROCESSES, *cue_training.REPLIES} - SAID.keys():
-        rows += [
-            {"text": f"{cue} {n}", "cues": [cue], "by": "sender", "language": "en", "conversation": f"x{n}"}
-            for n in range(10)
-        ]  # fmt: skip
     (folder / "turns.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     ordinary = [
         {"text": f"a kernel module {n}", "label": label, "attributes": {"lang": "eng"}}
@@ -56,6 +52,8 @@ def recipe(folder: Path, harmless: float = 2.0) -> Path:
     ]
     (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, ordinary)), encoding="utf-8")
     (folder / "cues.toml").write_text(
+        '[[kinds]]\nname = "drawing_in"\ncues = ["age_access", "gifts", "meeting"]\n'
+        'not_from = "recipient"\n[[kinds]]\nname = "reply"\ncues = ["stated_age", "refusal"]\n'
         f"[harmless]\nen = {harmless}\nms = 3.0\n"
         '[[examples]]\npath = "turns.jsonl"\nlicence = "none"\n'
         '[[ordinary]]\npath = "talk.jsonl"\nlicence = "none"\nonly = ["ham"]\nmost = 40\n'
@@ -86,31 +84,31 @@ def test_a_process_is_told_from_harmless_talk_and_from_others(trained: tuple[Pat
     assert margins[DRAWS_IN][-1] < 0
 
 
+def lessons(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the turns of a recipe, and what is learned from them."""
+    held = msgspec.toml.decode((folder / "cues.toml").read_bytes(), type=cue_training.Recipe)
+    turns = cue_training.turns_of(held, (folder,))
+    return turns, {lesson.name: lesson for lesson in cue_training.lessons(held.kinds, turns)}
+
+
 def test_which_cue_is_learned_from_turns_that_have_one(trained: tuple[Path, Model]) -> None:
     """Of a process, replies and harmless turns are no counter-examples; of whether there is any, they are."""
     folder, _ = trained
-    turns = cue_training.turns_of(
-        msgspec.toml.decode((folder / "cues.toml").read_bytes(), type=cue_training.Recipe),
-        (folder,),
-    )
-    _, of_any, _ = cue_training.wanted(DRAWS_IN, turns)
-    shows, of_gifts, weights = cue_training.wanted("gifts", turns)
+    turns, held = lessons(folder)
+    gifts, drawing, reply = held["gifts"], held[DRAWS_IN], held[REPLIES_AT_ALL]
+    processes = SAID.keys() - {*REPLIED}
 
-    assert all(
-        t.cues & cue_training.PROCESSES.keys() for t, u in zip(turns, of_gifts, strict=True) if u
-    )
-    assert 40 == shows[of_gifts].sum()
-    assert {1.0} == set(weights)
-    assert {"sender", ""} == {t.by for t, used in zip(turns, of_any, strict=True) if used}
+    assert all(t.cues & processes for t, used in zip(turns, gifts.used, strict=True) if used)
+    assert (40, 120, {1.0}) == (gifts.shows.sum(), gifts.used.sum(), {*gifts.weights})
+    assert {"sender", ""} == {t.by for t, used in zip(turns, drawing.used, strict=True) if used}
+    assert len(turns) == reply.used.sum()
+    assert (120, 80) == (drawing.shows.sum(), reply.shows.sum())
 
 
 def test_harmless_rows_weigh_as_the_recipe_says(tmp_path: Path) -> None:
     """So many times as those with a cue, in every language; of a file of talk, the rows asked for."""
     folder = recipe(tmp_path)
-    turns = cue_training.turns_of(
-        msgspec.toml.decode((folder / "cues.toml").read_bytes(), type=cue_training.Recipe),
-        (folder,),
-    )
+    turns, _ = lessons(folder)
     for language, share in (("en", 2.0), ("ms", 3.0)):
         own = [t for t in turns if t.language == language]
         with_cue = sum(t.weight for t in own if t.cues)

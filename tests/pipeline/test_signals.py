@@ -123,10 +123,13 @@ def test_an_event_that_names_nobody_tells_of_its_sender() -> None:
 
 
 def test_what_no_row_counts_is_not_told() -> None:
-    """A score below what every row of such a subject counts, or rows that want what was acted on."""
+    """A score below what every row of such a subject counts, what was not acted on, another audience."""
     row = Behaviour(subject="actor", labels=("csea.*",), counts="events", least_score=0.3)
     acted = Behaviour(subject="space", labels=("csea.*",), counts="events", acted_on=True)
-    watch = Watch({"any": row, "acted": acted}, taxonomy(), "x", 0.1)
+    public = Behaviour(
+        subject="conversation", labels=("csea.*",), counts="cues", audiences=("public",)
+    )
+    watch = Watch({"any": row, "acted": acted, "public": public}, taxonomy(), "x", 0.1)
     weak = (finding("csea.grooming", 0.29),)
 
     assert () == signals(rich(), weak, (), watch)
