@@ -334,8 +334,10 @@ def _correlate_agent(app: faust.App, worker: Worker) -> None:
     async def begin_recovery(*_: Any, **__: Any) -> None:
         nonlocal since
         since = time.monotonic()
+        worker.metrics.table_recovering.set(1)
 
     async def end_recovery() -> None:
+        worker.metrics.table_recovering.set(0)
         worker.metrics.table_recovery_seconds.set(time.monotonic() - since)
 
     async def keep_current() -> None:

@@ -313,6 +313,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.table_recovering = Gauge(
+            "penjaga_table_recovering",
+            "1 while the memory is read back after partitions were assigned; nothing is remembered meanwhile.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         # A gauge with the name and the value an `Info` would have: the library keeps no `Info` of several
         # processes, and the page must read the same for one and for many.
         self.configuration = Gauge(

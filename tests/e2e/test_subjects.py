@@ -114,6 +114,7 @@ async def test_killed_in_mid_conversation_each_crossing_comes_with_one_id(
     assert 2 * conversations == len(wanted)
     assert {key: {value} for key, value in wanted.items()} == bodies
     assert metrics["penjaga_table_recovery_seconds"] > 0
+    assert 0 == metrics["penjaga_table_recovering"]
     assert [] == list(Path.cwd().glob(f"*{site.group}*-data"))
 
 
