@@ -315,7 +315,7 @@ class Metrics:
         )
         self.table_recovering = Gauge(
             "penjaga_table_recovering",
-            "1 while the memory is read back after partitions were assigned; nothing is remembered meanwhile.",
+            "1 while the memory is read back after partitions were assigned, and nothing is screened.",
             registry=registry,
             multiprocess_mode="livemax",
         )
