@@ -7,18 +7,14 @@ up what several messages of one sender show. No message is acted on for this alo
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from detectors.contract import Candidate, Pattern
 from detectors.folding import FoldedBatch
 from detectors.grooming import LABEL, PROCESSES
-from detectors.wording import Floats, Model, pieces
+from detectors.wording import Floats, Model, pieces, shipped
 from schemas import Evidence, Finding
 
 DRAWS_IN: Final = "drawing_in"
@@ -41,13 +37,6 @@ REACH: Final = 0.04
 enough to be acted on, nor to count against the sender elsewhere."""
 
 
-@cache
-def shipped() -> Model:
-    """Load `detectors/models/cues.msgpack`."""
-    path = Path(str(resources.files("detectors") / "models" / "cues.msgpack"))
-    return msgspec.msgpack.decode(path.read_bytes(), type=Model)
-
-
 class DrawingIn:
     """Find messages that read as if somebody drew a child in, and replies that tell an age, unease or
     refusal, whatever words they use. Malay, Indonesian, English, Chinese, Tamil.
@@ -65,7 +54,7 @@ class DrawingIn:
 
     def __init__(self, model: Model | None = None) -> None:
         """Use the shipped model unless given another."""
-        model = model or shipped()
+        model = model or shipped("cues")
         self.version = f"1+{model.digest}"
         self._weights = {
             name: model.weights(name) for name in (*LEAST, *sorted(PROCESSES), *sorted(REPLIES))
@@ -103,7 +92,7 @@ class DrawingIn:
     def _finding(self, candidate: Candidate, told: Mapping[str, float]) -> Finding:
         score = round(FLOOR + REACH * max(told.values()), 4)
         strongest = max(told, key=lambda name: (told[name], name))
-        # All of it: which word weighs most would cost more than everything else, and nobody is shown it.
+        # All of it: which word weighs most would cost more than everything else, for what only memory reads.
         start, end = 0, len(candidate.event.text)
         return Finding(
             detector=self.name,

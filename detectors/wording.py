@@ -226,9 +226,9 @@ class FoldedTexts(Protocol):
 
 
 @cache
-def shipped() -> Model:
-    """Load `detectors/models/wording.msgpack`."""
-    path = Path(str(resources.files("detectors") / "models" / "wording.msgpack"))
+def shipped(name: str = "wording") -> Model:
+    """Load a model of `detectors/models`."""
+    path = Path(str(resources.files("detectors") / "models" / f"{name}.msgpack"))
     return msgspec.msgpack.decode(path.read_bytes(), type=Model)
 
 

@@ -394,9 +394,9 @@ def explain(text: str, audience: str, config: Path | None) -> None:
     help="Exit 1 unless so; also <=, > and <. Figures are named as in the JSON. Repeatable.",
 )
 @config_option
-def evaluate(  # what can be asked
+def evaluate(
     files: tuple[str, ...],
-    conversations: bool,  # click passes it by name
+    conversations: bool,
     words: tuple[str, ...],
     slice_by: tuple[str, ...],
     errors: int,
@@ -438,8 +438,8 @@ def evaluate(  # what can be asked
             raise click.UsageError("only --map, --json and --config go with --conversations")
         _evaluate_conversations(files, reading, json_file, config)
         return
-    settings, built = _load(config)
     requirements = _requirements(require)
+    settings, built = _load(config)
     before = _load(compare)[1] if compare else None
     lines = _labelled(files, settings, reading, read)
     asked = Asked(requirements, before, errors)
@@ -708,10 +708,12 @@ def train(folders: tuple[Path, ...], recipe: Path | None, out: Path) -> None:
 
     source = recipe or training.SHIPPED
     recipes = {"wording.toml": training.write, "cues.toml": cue_training.write}
+    present = [write for name, write in recipes.items() if (source / name).exists()]
+    if not present:
+        _fail(status.CONFIGURATION, FileNotFoundError(f"{source} has no {' or '.join(recipes)}"))
     try:
-        for name, write in recipes.items():
-            if (source / name).exists():
-                click.echo(write(source, folders, out))
+        for write in present:
+            click.echo(write(source, folders, out))
     except FileNotFoundError as error:
         _fail(status.CONFIGURATION, error)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.conversations import Flagged, labels_in
+from pipeline.conversations import Flagged
 from pipeline.evaluation import is_family
 from pipeline.labelled import BENIGN, Refused
 from pipeline.markdown import LISTED, more, number, plain, section, table
@@ -84,9 +84,12 @@ def measure(items: Iterable[Flagged | Refused], configuration: str, files: Seque
     conversations: list[Flagged] = []
     rejected: list[Refused] = []
     for item in items:
-        (rejected if isinstance(item, Refused) else conversations).append(item)  # type: ignore[arg-type]
+        if isinstance(item, Refused):
+            rejected.append(item)
+        else:
+            conversations.append(item)
     labels, missed, false_alerts = {}, {}, {}
-    for label in labels_in(conversations):
+    for label in sorted({one.truth for one in conversations} - {BENIGN}):
         own = [one for one in conversations if one.truth in (label, BENIGN)]
         languages = sorted({one.language for one in own})
         labels[label] = {"all": figures(own, label)} | {

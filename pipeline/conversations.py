@@ -4,18 +4,15 @@ A conversation is flagged at the turn at which one of its messages, or the memor
 comes before somebody for its label.
 """
 
-import gzip
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, BinaryIO, Final
 
 import msgspec
 
-from pipeline.correlate import correlate
-from pipeline.labelled import ALERTS, BENIGN, NOT_GIVEN, Reading, Refused, label_named
+from pipeline.correlate import Heard, correlate_batch
+from pipeline.labelled import ALERTS, NOT_GIVEN, Reading, Refused, records
 from pipeline.line import Line
-from pipeline.memory import Memory
-from pipeline.scan import json_lines
 from schemas import Actor, Audience, Event, Rejected
 from schemas.event import AgeBand, Conversation, Id
 from schemas.record import Limits
@@ -44,6 +41,9 @@ class Talk(msgspec.Struct, frozen=True):
     language: str = NOT_GIVEN
     bands: dict[str, AgeBand] = {}
     """The age bands of actors, where they are known."""
+    file: str = ""
+    """Where it stands, as is its number; whatever the line says of that is not read."""
+    number: int = 0
 
 
 class Flagged(msgspec.Struct, frozen=True):
@@ -57,29 +57,29 @@ class Flagged(msgspec.Struct, frozen=True):
 
 
 def read(stream: BinaryIO, file: str, limits: Limits, reading: Reading) -> Iterator[Talk | Refused]:
-    """Read the JSON lines of a file, unpacked if its name ends in `.gz`. Never raises for what is in it."""
-    content: Any = gzip.GzipFile(fileobj=stream) if file.endswith(".gz") else stream
+    """Read the conversations of a file. Never raises for what is in it."""
     # A line is a whole conversation.
     wide = msgspec.structs.replace(limits, record_bytes=64 * limits.record_bytes)
     decoder = msgspec.json.Decoder(Talk)
-    for item in json_lines(content, wide, fill=False):
-        if isinstance(item.record, Rejected):
-            yield Refused(file, item.number, item.record.reason.value, item.record.detail)
+    for item in records(stream, file, wide, fill=False):
+        if isinstance(item, Refused):
+            yield item
             continue
+        number, record = item
         try:
-            talk = decoder.decode(item.record)
+            talk = decoder.decode(record)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             detail = 'expected {"id", "label", "turns": [{"actor", "text", "minutes"}]}'
-            yield Refused(file, item.number, "wrong_type", detail)
+            yield Refused(file, number, "wrong_type", detail)
             continue
-        label = reading.words.get(talk.label) or label_named(talk.label)
+        label = reading.label(talk.label)
         if label is None:
             detail = (
                 "no such label in schemas/labels.toml; say what it stands for: --map word=label"
             )
-            yield Refused(file, item.number, "unknown_label", detail)
+            yield Refused(file, number, "unknown_label", detail)
         else:
-            yield msgspec.structs.replace(talk, label=label)
+            yield msgspec.structs.replace(talk, label=label, file=file, number=number)
 
 
 def events(talk: Talk) -> list[Event]:
@@ -122,22 +122,29 @@ def flagged(
 def _flagged(talk: Talk, line: Line) -> Flagged | Refused:
     ordered = sorted(events(talk), key=lambda event: event.occurred_at)
     screening = line.screen(_SOURCE, [msgspec.json.encode(event) for event in ordered])
-    memories: dict[str, Memory] = {}
-    at: dict[str, int] = {}
+    told = []
     for position, event in enumerate(screening.events):
         if isinstance(event, Rejected):
-            return Refused(talk.id, position + 1, event.reason.value, event.detail)
-        alerts = [v.label for v in screening.verdicts.get(position, ()) if v.action in ALERTS]
-        for signal in screening.signals.get(position, ()):
-            before = memories.get(signal.subject, Memory())
-            memories[signal.subject], crossed = correlate(before, signal, line.watch)
-            if kind_of(signal.subject) == "conversation":
-                alerts += [verdict.label for verdict in crossed if verdict.action in ALERTS]
-        for label in alerts:
-            at.setdefault(label, position + 1)
+            detail = f"turn {position + 1}: {event.detail}"
+            return Refused(talk.file, talk.number, event.reason.value, detail)
+        told += [
+            (position, signal)
+            for signal in screening.signals.get(position, ())
+            if kind_of(signal.subject) == "conversation"
+        ]
+    heard = [Heard(signal.subject, signal) for _, signal in told]
+    alerts = [
+        (position, verdict.label)
+        for position, verdicts in screening.verdicts.items()
+        for verdict in verdicts
+        if verdict.action in ALERTS
+    ]
+    alerts += [
+        (told[number][0], verdict.label)
+        for number, verdict in correlate_batch({}, heard, line.watch).verdicts
+        if verdict.action in ALERTS
+    ]
+    at: dict[str, int] = {}
+    for position, label in sorted(alerts):
+        at.setdefault(label, position + 1)
     return Flagged(talk.id, talk.label, talk.language, len(talk.turns), at)
-
-
-def labels_in(conversations: Sequence[Flagged]) -> list[str]:
-    """Return the labels and families that conversations are said to be of."""
-    return sorted({one.truth for one in conversations} - {BENIGN})

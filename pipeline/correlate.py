@@ -14,6 +14,7 @@ import msgspec
 from pipeline.behaviours import Behaviour
 from pipeline.memory import Memory, Trace
 from schemas import ACTIONS, Action
+from schemas.event import AudienceKind
 from schemas.labels import Taxonomy
 from schemas.signal import Signal, kind_of
 from schemas.subject_verdict import Part, SubjectVerdict, subject_verdict_id
@@ -43,13 +44,15 @@ class Watch(msgspec.Struct, frozen=True, dict=True):
             windows[row.subject] = max(row.window_seconds, windows.get(row.subject, 0.0))
         return windows
 
-    def counts(self, signal: Signal) -> bool:
-        """Say whether any behaviour of its subject counts a signal at all."""
+    def counts(
+        self, kind: str, label: str, score: float, action: Action, audience: AudienceKind
+    ) -> bool:
+        """Say whether any behaviour of such a subject counts such a signal at all."""
         return any(
-            signal.score >= row.least_score
-            and (not row.acted_on or signal.action in _ACTED_ON)
-            and signal.audience in row.audiences
-            for _, row in self.rows(kind_of(signal.subject), signal.label)
+            score >= row.least_score
+            and (not row.acted_on or action in _ACTED_ON)
+            and audience in row.audiences
+            for _, row in self.rows(kind, label)
         )
 
     def rows(self, kind: str, label: str) -> Rows:

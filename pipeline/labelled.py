@@ -68,6 +68,10 @@ class Reading(msgspec.Struct, frozen=True):
             words[word] = named
         return cls(words, tuple(slice_by) or ("slice",))
 
+    def label(self, word: str) -> str | None:
+        """Return what a word under `label` stands for, or that it is none."""
+        return self.words.get(word) or label_named(word)
+
 
 class Labelled(msgspec.Struct, frozen=True, gc=False):
     """A line and what it is said to be: `benign`, a label, or a family such as `fraud.*`."""
@@ -134,9 +138,17 @@ def label_named(word: str) -> str | None:
 def read(
     stream: BinaryIO, file: str, limits: Limits, reading: Reading
 ) -> Iterator[Labelled | Refused]:
+    """Read the labelled lines of a file."""
+    for item in records(stream, file, limits, fill=True):
+        yield item if isinstance(item, Refused) else _labelled(file, *item, reading)
+
+
+def records(
+    stream: BinaryIO, file: str, limits: Limits, *, fill: bool
+) -> Iterator[tuple[int, bytes] | Refused]:
     """Read the JSON lines of a file, unpacked if its name ends in `.gz`. Never raises for what is in it."""
     content: Any = gzip.GzipFile(fileobj=stream) if file.endswith(".gz") else stream
-    lines = json_lines(content, limits, fill=True)
+    lines = json_lines(content, limits, fill=fill)
     number = 0
     while True:
         try:
@@ -151,7 +163,7 @@ def read(
         if isinstance(item.record, Rejected):
             yield Refused(file, number, item.record.reason.value, item.record.detail)
         else:
-            yield _labelled(file, number, item.record, reading)
+            yield number, item.record
 
 
 def _labelled(file: str, number: int, record: bytes, reading: Reading) -> Labelled | Refused:
@@ -167,7 +179,7 @@ def _labelled(file: str, number: int, record: bytes, reading: Reading) -> Labell
         return Refused(file, number, "missing_label", "`label`: expected a value, got none")
     if not isinstance(word, str):
         return Refused(file, number, "wrong_type", "`label`: expected `str`")
-    truth = reading.words.get(word) or label_named(word)
+    truth = reading.label(word)
     if truth is None:
         said = f" `{word}`" if _WORD.fullmatch(word) else ""
         detail = f"no label{said} in schemas/labels.toml; say what it stands for: --map word=label"

@@ -36,28 +36,28 @@ def signals(
         cues = _cues(own)
         certain = all(strength == 1.0 for strength in cues.values())
         for kind, name, counterparts in _subjects(event, own):
-            if not watch.rows(kind, label):
+            if not watch.counts(kind, label, score, action, event.audience.kind):
                 continue
             of = subject(kind, event.platform, name)
-            signal = Signal(
-                id=signal_id(event.platform, event.id, label, of),
-                subject=of,
-                label=label,
-                score=score,
-                action=action,
-                cues=tuple(cues),
-                strengths=() if certain else tuple(cues.values()),
-                event_id=event.id,
-                platform=event.platform,
-                occurred_at=event.occurred_at,
-                actor_id=event.actor.id,
-                actor_age_band=event.actor.age_band,
-                counterparts=counterparts,
-                counterpart_age_band=event.audience.recipient_age_band,
-                audience=event.audience.kind,
+            out.append(
+                Signal(
+                    id=signal_id(event.platform, event.id, label, of),
+                    subject=of,
+                    label=label,
+                    score=score,
+                    action=action,
+                    cues=tuple(cues),
+                    strengths=() if certain else tuple(cues.values()),
+                    event_id=event.id,
+                    platform=event.platform,
+                    occurred_at=event.occurred_at,
+                    actor_id=event.actor.id,
+                    actor_age_band=event.actor.age_band,
+                    counterparts=counterparts,
+                    counterpart_age_band=event.audience.recipient_age_band,
+                    audience=event.audience.kind,
+                )
             )
-            if watch.counts(signal):
-                out.append(signal)
     return tuple(out)
 
 

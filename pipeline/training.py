@@ -83,6 +83,20 @@ class Row(msgspec.Struct, frozen=True):
     """Which families the file is about."""
 
 
+def json_rows(path: str, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Read the JSON lines of a file, from the first folder that has it.
+
+    Raises:
+        FileNotFoundError: if it is in none of the folders.
+    """
+    found = next((file for folder in folders if (file := folder / path).exists()), None)
+    if found is None:
+        raise FileNotFoundError(f"{path} is in none of {', '.join(map(str, folders))}")
+    opened = gzip.open if found.suffix == ".gz" else open
+    with opened(found, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
 def rows_of(examples: Examples, folders: Sequence[Path]) -> Iterator[Row]:
     """Read the rows of a file that have a label to learn from.
 
@@ -90,30 +104,24 @@ def rows_of(examples: Examples, folders: Sequence[Path]) -> Iterator[Row]:
         FileNotFoundError: if it is in none of the folders.
     """
     families = frozenset(examples.about)
-    path = next((path for folder in folders if (path := folder / examples.path).exists()), None)
-    if path is None:
-        raise FileNotFoundError(f"{examples.path} is in none of {', '.join(map(str, folders))}")
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        for line in islice(lines, examples.most or None):
-            row = json.loads(line)
-            label = examples.labels.get(row["label"]) if examples.labels else row["label"]
-            if label is None:
-                continue
-            attributes = row.get("attributes", {})
-            held = attributes.get(examples.group) if examples.group else None
-            group = str(held[0]) if held else regex.sub(r"[\W\d]+", "", row["text"].casefold())
-            language = row.get("language") or attributes.get("lang", "")
-            yield Row(
-                row["text"],
-                label,
-                examples.weight,
-                group,
-                examples.is_ordinary,
-                language,
-                path.name,
-                families,
-            )
+    for row in islice(json_rows(examples.path, folders), examples.most or None):
+        label = examples.labels.get(row["label"]) if examples.labels else row["label"]
+        if label is None:
+            continue
+        attributes = row.get("attributes", {})
+        held = attributes.get(examples.group) if examples.group else None
+        group = str(held[0]) if held else regex.sub(r"[\W\d]+", "", row["text"].casefold())
+        language = row.get("language") or attributes.get("lang", "")
+        yield Row(
+            row["text"],
+            label,
+            examples.weight,
+            group,
+            examples.is_ordinary,
+            language,
+            Path(examples.path).name,
+            families,
+        )
 
 
 def matrix(texts: Sequence[str]) -> Sparse:

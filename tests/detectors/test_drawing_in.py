@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from detectors.contract import Detector
-from detectors.drawing_in import FLOOR, LEAST, LEAST_TOLD, REACH, REPLIES, DrawingIn, shipped
+from detectors.drawing_in import FLOOR, LEAST, LEAST_TOLD, REACH, REPLIES, DrawingIn
 from detectors.grooming import PROCESSES
-from detectors.wording import BITS
+from detectors.wording import BITS, shipped
 from pipeline.chain import Chain
 from pipeline.line import line
 from pipeline.settings import load
@@ -139,7 +139,7 @@ def test_it_chooses_its_texts_itself() -> None:
 def test_the_shipped_model_is_small_whole_and_has_a_card() -> None:
     """Under 5 MB; a table for every cue; the page was written with the weights and names every source."""
     folder = Path(str(resources.files("detectors") / "models"))
-    model = shipped()
+    model = shipped("cues")
     card = (folder / "cues.md").read_text(encoding="utf-8")
     paths = [
         one.split('"')[1].rsplit("/", 1)[-1]

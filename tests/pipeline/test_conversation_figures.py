@@ -1,5 +1,6 @@
 """Figures of conversations: found, how soon, and what it costs in false alerts."""
 
+import gzip
 import io
 import json
 import math
@@ -102,6 +103,23 @@ def test_conversations_are_played_through_the_line() -> None:
         (p.number, p.reason) for p in played if isinstance(p, Refused)
     ]
     assert "nonsense" not in str(played)
+
+
+def test_what_cannot_be_read_or_screened_is_named_by_file_and_line() -> None:
+    """A damaged file ends there; a turn that is too long refuses its conversation. No exception."""
+    settings = load(None, {})
+    built = line(settings, None)
+    damaged = gzip.compress("\n".join(LINES[:2]).encode())[:-9]
+    held = list(read(io.BytesIO(damaged), "t.jsonl.gz", Limits(), Reading.of(["seen=canary.seen"])))
+    long = talk(7, "benign", "ok", "x" * (settings.limits.text_characters + 1))
+    talks = read(io.BytesIO(f"\n{long}".encode()), "t.jsonl", Limits(), Reading())
+    *_, refused = flagged(talks, built, settings.limits)
+
+    assert isinstance(held[-1], Refused)
+    assert ("t.jsonl.gz", "unreadable") == (held[-1].file, held[-1].reason)
+    assert isinstance(refused, Refused)
+    assert ("t.jsonl", 2, "text_too_long") == (refused.file, refused.number, refused.reason)
+    assert refused.detail.startswith("turn 2: ")
 
 
 def test_a_group_is_no_direct_message_and_bands_are_told() -> None:

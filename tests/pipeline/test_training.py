@@ -1,6 +1,8 @@
 """Training: a small model learns what it was shown, the same every time, and its card says from what."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -128,3 +130,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match=r"rows\.jsonl is in none of"):
         training.train(folder, (tmp_path / "data",))
+
+
+def test_a_folder_without_a_recipe_is_named(tmp_path: Path) -> None:
+    """Nothing is trained, and that is no success."""
+    arguments = ["train", str(tmp_path), "--recipe", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert 2 == done.returncode
+    assert "has no wording.toml or cues.toml" in done.stderr
