@@ -81,7 +81,7 @@ def talk(number: int, label: str, *texts: str, **fields: object) -> str:
 
 
 LINES = (
-    talk(1, "seen", "hello", "hi", CANARY, "what", language="en"),
+    talk(1, "seen", "hello", "hi", CANARY, CANARY, language="en"),
     talk(2, "benign", "jom", "ok", language="ms"),
     talk(3, "benign", "see", CANARY, language="ms"),
     "no json",

@@ -170,7 +170,11 @@ def test_sightings_of_a_cue_that_is_not_certain_are_kept_and_certain_ones_make_r
     more, _ = played(
         [*certain, *faint, *(signal(40 + n, cues=["meeting"], likely=0.3) for n in range(9))]
     )
+    first = [signal(n, cues=["meeting"], likely=0.3) for n in range(3)]
+    later, _ = played([*first, *(signal(10 + n, cues=["gifts"]) for n in range(14))])
     kept = [trace.event_id for trace in more.traces]
+
+    assert ["meeting"] * 3 == [cue for t in later.traces[:3] for cue in t.cues]
 
     assert MOST_TRACES == len(kept)
     assert ["e7"] == [event for event in kept if int(event[1:]) < 20]

@@ -135,6 +135,10 @@ def test_what_no_row_counts_is_not_told() -> None:
     assert () == signals(rich(), weak, (), watch)
     assert ["actor:chat:a"] == [s.subject for s in signals(rich(), FINDINGS, (), watch)]
 
+    shouted = msgspec.structs.replace(rich(), audience=Audience(kind="public"))
+
+    assert ["conversation:chat:c"] == [s.subject for s in signals(shouted, weak, (), watch)]
+
 
 def test_cues_are_told_as_likely_as_the_surest_detector_finds_them() -> None:
     """The likeliest first; what is no likelihood counts as certain; certain ones need no numbers."""

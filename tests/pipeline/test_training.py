@@ -102,6 +102,7 @@ def test_matrices_weigh_as_the_margins_do() -> None:
     values = np.where(np.arange(1 << BITS) > 0, table * 0.01, 0.0)
     cut = pieces(texts)
 
+    assert 0 == training.rough_matrix(texts)[:, 0].nnz
     assert training.matrix(texts) @ values + 0.5 == pytest.approx(weights.margins(cut), abs=1e-4)
     assert training.rough_matrix(texts) @ values + 0.5 == pytest.approx(
         weights.rough_margins(cut), abs=1e-4
