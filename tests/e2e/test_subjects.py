@@ -29,7 +29,19 @@ CONVERSATION = (
     "can we meet up",
 )
 """One process each, none of which is reviewed by itself."""
-EXTRA = '[detectors]\nonly = ["drawing_in", "grooming_cues"]\n[sources."SOURCE"]'
+EXTRA = """
+[detectors]
+only = ["grooming_cues"]
+[behaviours.grooming_conversation]
+subject = "conversation"
+label = "csea.grooming"
+labels = ["csea.*"]
+counts = "cues"
+weight = 0.5
+least = 3
+[sources."SOURCE"]
+"""
+"""A term makes its process as likely as not, so the third crosses review and the fourth escalation."""
 
 
 def said(conversation: int, number: int) -> bytes:

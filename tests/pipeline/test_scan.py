@@ -382,14 +382,18 @@ CONVERSATION = (
     ("x", "lets move to telegram, it is more private"),
     ("y", "see you at practice"),
     ("x", "dont tell your mum about this ok, our secret"),
-    ("x", "send me a picture of you, just for me"),
 )
 
 
 def remembered(cache: Path, *arguments: str, stdin: bytes) -> bytes:
-    """Scan with the detectors of grooming; return the output."""
+    """Scan with the detector of grooming; return the output."""
     config = cache / "grooming.toml"
-    config.write_text('[detectors]\nonly = ["drawing_in", "grooming_cues"]\n', encoding="utf-8")
+    config.write_text(
+        '[detectors]\nonly = ["grooming_cues"]\n[behaviours.grooming_conversation]\n'
+        'subject = "conversation"\nlabel = "csea.grooming"\nlabels = ["csea.*"]\n'
+        'counts = "cues"\nweight = 0.4\nleast = 3\n',
+        encoding="utf-8",
+    )
     return penjaga(cache, *arguments, "--config", str(config), stdin=stdin).stdout
 
 
@@ -432,7 +436,7 @@ def test_subjects_follow_the_event_that_made_them_cross(cache: Path) -> None:
         "scores",
         "evidence",
     } == told[0].keys()
-    assert ["e0", "e2", "e3", "e4", "e6", "e7"] == told[-1]["evidence"]
+    assert ["e0", "e2", "e3", "e4", "e6"] == told[-1]["evidence"]
 
 
 def test_subjects_are_remembered_in_order_of_time(cache: Path) -> None:
@@ -453,4 +457,4 @@ def test_subjects_are_told_to_eyes_too(cache: Path) -> None:
     stdin = b"\n".join(conversation())
     table = remembered(cache, "--subjects", "--format", "table", stdin=stdin).decode()
 
-    assert "grooming_conversation in conversation:chat:c, by 6 events" in table
+    assert "grooming_conversation in conversation:chat:c, by 5 events" in table
