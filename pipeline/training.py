@@ -34,19 +34,32 @@ from pipeline.settings import Detectors
 from schemas import Actor, Audience, Conversation, Event
 
 SHIPPED: Final = Path(str(resources.files("detectors") / "models"))
-FAMILIES: Final = {"gambling": "gambling_promotion", "fraud": "scam_texts"}
-"""The detector whose terms are joined with wording, by family."""
 FOLDS: Final = 5
 STRENGTH: Final = 30.0
 """Inverse of the regularisation: of 10, 30 and 100 the best on rows not seen."""
-LEAST_SCORE: Final = 0.4
-"""What the detectors report at least."""
 GATE_TERMS: Final = 0.4
 """A text passes the gate when terms of this sum would make it worth reporting; with more it has an anchor."""
-POSITIVE_SHARES: Final = {"gambling": 0.01, "fraud": 0.0065}
-"""The shares of harmful messages for which scores are probabilities; the lower, the more a text must show."""
-SURE: Final = {"gambling": 0.0, "fraud": 0.7}
-"""From which sum on terms are so sure that wording takes nothing away from them."""
+
+
+class Family(msgspec.Struct, frozen=True):
+    """What is learned for one detector, and how its terms are joined with it."""
+
+    detector: str
+    label: str
+    """What is harmful: this label, or any of its parts."""
+    share: float
+    """Scores are probabilities where so many messages are harmful; the lower, the more a text must show."""
+    sure: float
+    """From which sum on terms are so sure that wording takes nothing away from them."""
+    least: float
+    """The score from which the detector reports."""
+
+
+FAMILIES: Final = {
+    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 0.4),
+    "fraud": Family("scam_texts", "fraud", 0.0065, 0.7, 0.4),
+    "bullying": Family("harassment", "bullying", 0.02, 0.0, 0.25),
+}
 _LEVELS: Final = 127
 
 
@@ -67,6 +80,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     most: int = 0
     is_ordinary: bool = False
     about: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -81,6 +95,8 @@ class Row(msgspec.Struct, frozen=True):
     source: str
     families: frozenset[str]
     """Which families the file is about."""
+    unread: frozenset[str] = frozenset()
+    """Families that nobody looked for in the file."""
 
 
 def json_rows(path: str, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
@@ -121,6 +137,7 @@ def rows_of(examples: Examples, folders: Sequence[Path]) -> Iterator[Row]:
             language,
             Path(examples.path).name,
             families,
+            frozenset(examples.unread),
         )
 
 
@@ -215,18 +232,18 @@ def _event(text: str) -> Event:
     )  # fmt: skip
 
 
-def curve(family: str, margins: Floats, terms: Floats, is_positive: Mask) -> Curve:
-    """Join margins and terms; examples count as if so many as `POSITIVE_SHARES` says were harmful."""
-    share, wanted = is_positive.mean(), POSITIVE_SHARES[family]
+def curve(family: Family, margins: Floats, terms: Floats, is_positive: Mask) -> Curve:
+    """Join margins and terms; examples count as if so many as the family says were harmful."""
+    share, wanted = is_positive.mean(), family.share
     weights = np.where(is_positive, wanted / share, (1 - wanted) / (1 - share))
     both = np.column_stack([margins, terms])
     model = LogisticRegression(C=1e6).fit(both, is_positive, sample_weight=weights)
     (margin, term), bias = model.coef_[0], model.intercept_[0]
-    least = np.log(LEAST_SCORE / (1 - LEAST_SCORE))
+    least = np.log(family.least / (1 - family.least))
     gate = float((least - bias - term * GATE_TERMS) / margin)
     return Curve(
         bias=round(float(bias), 4), margin=round(float(margin), 4), terms=round(float(term), 4),
-        gate=round(gate, 4), sure=SURE[family],
+        gate=round(gate, 4), sure=family.sure,
     )  # fmt: skip
 
 
@@ -242,28 +259,23 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     folded = [fold(row.text) for row in rows]
     features = matrix([f.squeezed or f.text for f in folded])
     fold_of, weights = folds(rows), np.array([row.weight for row in rows])
-    tables: list[Any] = []
-    names, scales, biases = [], [], []
-    curves, figures = {}, []
-    kinds = sorted({row.label for row in rows if row.label.startswith("fraud.")})
-    for label in ("gambling.promotion", "fraud", *kinds):
-        family = label.partition(".")[0]
-        is_positive = np.array([r.label == label or r.label.startswith(f"{label}.") for r in rows])
-        used = np.ones(len(rows), dtype=bool)
-        if label in kinds:
-            # Which kind of scam it is, among those that say.
-            used = np.array([row.label in kinds for row in rows])
-            if is_positive[used].sum() < FOLDS:
-                continue
-        else:
-            margins = unseen(features, is_positive, weights, fold_of)
-            terms = terms_of(FAMILIES[family], [row.text for row in rows])
-            curves[family] = curve(family, margins, terms, is_positive)
-            c = curves[family]
-            both = c.scores(margins, terms)
-            figures += measured(family, rows, (margins, terms, both), is_positive)
-        model = fit(features[used], is_positive[used], weights[used])
-        packed, scale, bias = quantised(model)
+    lessons, curves, figures = [], {}, []
+    for name, family in FAMILIES.items():
+        used = np.array([name not in row.unread for row in rows])
+        is_positive = np.array([_is_a(row.label, family.label) for row in rows])
+        if not is_positive.any():
+            continue
+        margins = unseen(features[used], is_positive[used], weights[used], fold_of[used])
+        read = [row for row, is_used in zip(rows, used, strict=True) if is_used]
+        terms = terms_of(family.detector, [row.text for row in read])
+        curves[name] = curve(family, margins, terms, is_positive[used])
+        ways = (margins, terms, curves[name].scores(margins, terms))
+        figures += measured(name, read, ways, is_positive[used])
+        lessons.append((family.label, is_positive, used))
+        lessons += _kinds(name, rows)
+    tables, names, scales, biases = [], [], [], []
+    for label, is_positive, used in lessons:
+        packed, scale, bias = quantised(fit(features[used], is_positive[used], weights[used]))
         tables.append(packed)
         names.append(label)
         scales.append(scale)
@@ -277,6 +289,21 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     )  # fmt: skip
     template = (SHIPPED / "wording.card.md").read_text(encoding="utf-8")
     return made, card(template, listed, rows, figures, made)
+
+
+def _is_a(label: str, wanted: str) -> bool:
+    return label == wanted or label.startswith(f"{wanted}.")
+
+
+def _kinds(family: str, rows: Sequence[Row]) -> list[tuple[str, Mask, Mask]]:
+    """Return, where a family has several labels, how to tell which it is: among rows that say."""
+    counts = Counter(row.label for row in rows if row.label.startswith(f"{family}."))
+    said = np.array([row.label in counts for row in rows])
+    return [
+        (kind, np.array([row.label == kind for row in rows]), said)
+        for kind in sorted(counts)
+        if len(counts) > 1 and counts[kind] >= FOLDS
+    ]
 
 
 def measured(
@@ -316,7 +343,7 @@ def card(
     ]
     curves = [
         f"- {family}: log-odds = {c.bias} + {c.margin} × margin + {c.terms} × terms, a probability where "
-        f"{POSITIVE_SHARES[family]:.1%} of messages are harmful; gate at margin {c.gate}"
+        f"{FAMILIES[family].share:.1%} of messages are harmful; gate at margin {c.gate}"
         f"; where terms add up to {c.sure} or more, never less than their sum"
         for family, c in model.curves.items()
     ]

@@ -21,6 +21,7 @@ ROWS = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlin
 POSITIVES = [row for row in ROWS if row["label"] != "benign"]
 NEGATIVES = [row for row in ROWS if row["label"] == "benign"]
 REVIEW = 0.6
+UNDOUBTED = 0.7
 
 
 def _start(row: dict[str, str]) -> str:
@@ -54,6 +55,12 @@ def _findings(chain: Chain, event: Event) -> dict[str, Finding]:
 def _score(chain: Chain, event: Event, label: str) -> float:
     finding = _findings(chain, event).get(label)
     return finding.score if finding else 0.0
+
+
+def _terms(chain: Chain, event: Event, label: str) -> float:
+    """Return what terms alone make of a text that is found."""
+    finding = _findings(chain, event)[label]
+    return total([e for e in finding.evidence if e.term != "bullying.wording"])
 
 
 def test_the_corpus_is_large_enough() -> None:
@@ -95,9 +102,36 @@ def test_a_bare_insult_counts_only_where_someone_is_meant(chain: Chain) -> None:
     assert _score(chain, _event("idiot", reply="m1"), HARASSMENT) == 0.25
 
 
-def test_one_insult_stays_below_review_with_a_target(chain: Chain) -> None:
-    """A single aimed insult is left to the memory over targets."""
-    assert _score(chain, _event("you worthless trash", target="b"), HARASSMENT) == 0.55
+def test_terms_of_one_insult_stay_below_review_with_a_target(chain: Chain) -> None:
+    """A single aimed insult needs wording beside it, or the memory over targets."""
+    assert _terms(chain, _event("you worthless trash", target="b"), HARASSMENT) == 0.55
+
+
+def test_wording_finds_what_no_term_holds(chain: Chain) -> None:
+    """Abuse without any telling word is found, placed on a word, and said to be so."""
+    text = "everyone in this class would be happier if you were gone"
+    finding = _findings(chain, _event(text))[HARASSMENT]
+    [evidence] = finding.evidence
+
+    assert finding.score >= REVIEW
+    assert finding.reason == "reads as if aimed at a person"
+    assert evidence.term == "bullying.wording"
+    assert evidence.weight == finding.score
+    assert 0 <= evidence.start < evidence.end <= len(text)
+
+
+def test_wording_adds_nothing_where_a_term_speaks_against_it(chain: Chain) -> None:
+    """Who reports, jokes or comforts may well use the wording of abuse."""
+    text = "everyone in this class would be happier if you were gone"
+
+    assert _findings(chain, _event(f"he said {text}")) == {}
+
+
+def test_wording_goes_to_the_label_that_it_reads_like(chain: Chain) -> None:
+    """A threat that no term holds is a threat, not an insult."""
+    found = _findings(chain, _event("my brothers will be at your bus stop and you won't walk home"))
+
+    assert set(found) == {DOXXING_OR_THREAT}
 
 
 def test_urging_suicide_is_enough_alone(chain: Chain) -> None:
@@ -138,7 +172,8 @@ def test_banter_quotation_and_comfort_count_against_it(
     chain: Chain, text: str, score: float
 ) -> None:
     """What is said in jest, reported or answered with comfort weighs less."""
-    assert _score(chain, _event(text), HARASSMENT) == score
+    assert _terms(chain, _event(text), HARASSMENT) == score
+    assert _score(chain, _event(text), HARASSMENT) == (1.0 if score == UNDOUBTED else score)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +204,7 @@ def test_threats_and_insults_are_separate_findings(chain: Chain) -> None:
     )
 
     assert set(found) == {HARASSMENT, DOXXING_OR_THREAT}
-    assert found[DOXXING_OR_THREAT].score == 0.85
+    assert 0.0 < found[HARASSMENT].score < found[DOXXING_OR_THREAT].score
     assert found[DOXXING_OR_THREAT].reason == (
         "a claim to know or wait at someone's place, a threat of violence"
     )

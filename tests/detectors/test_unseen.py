@@ -25,11 +25,11 @@ FLOORS = {
     ("fraud", "ms"): (0.40, 0.04),
     ("fraud", "ta"): (0.38, 0.05),
     ("fraud", "zh"): (0.18, 0.02),
-    ("bullying", "en"): (0.02, 0.02),
-    ("bullying", "id"): (0.03, 0.02),
-    ("bullying", "ms"): (0.005, 0.01),
-    ("bullying", "ta"): (0.015, 0.01),
-    ("bullying", "zh"): (0.015, 0.01),
+    ("bullying", "en"): (0.10, 0.03),
+    ("bullying", "id"): (0.09, 0.02),
+    ("bullying", "ms"): (0.15, 0.035),
+    ("bullying", "ta"): (0.16, 0.02),
+    ("bullying", "zh"): (0.12, 0.015),
 }
 """For each family and language: the share found at least, and the harmless flagged at most."""
 

@@ -164,7 +164,7 @@ def test_the_shipped_model_is_small_and_fits_the_code() -> None:
     assert path.stat().st_size < 5_000_000
     assert (ORDERS, BITS) == (model.orders, model.bits)
     assert len(model.labels) << BITS == len(model.tables)
-    assert {"gambling", "fraud"} == set(model.curves)
+    assert {"bullying", "fraud", "gambling"} == set(model.curves)
     assert all(curve.margin > 0 and curve.terms > 0 for curve in model.curves.values())
 
 

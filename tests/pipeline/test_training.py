@@ -94,6 +94,36 @@ def test_the_card_counts_what_was_read(trained: tuple[Path, Model]) -> None:
     assert f"{model.curves['gambling'].margin} × margin" in card
 
 
+@pytest.mark.parametrize("unread", ["", 'unread = ["bullying"]\n'])
+def test_rows_that_nobody_read_for_a_family_teach_nothing_of_it(
+    tmp_path: Path, unread: str
+) -> None:
+    """What is harmless for another family may be full of abuse: it counts only where it was looked at."""
+    examples(tmp_path)
+    abuse = [
+        {
+            "text": f"nobody wants you {chr(97 + n)}",
+            "label": "bullying.harassment",
+            "language": "en",
+        }
+        for n in range(20)
+    ]
+    others = [
+        {**row, "text": f"{row['text']} x", "label": "benign"} for row in abuse for _ in "123"
+    ]
+    for name, rows in (("abuse", abuse), ("others", others)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with (tmp_path / "wording.toml").open("a", encoding="utf-8") as recipe:
+        recipe.write(
+            '[[examples]]\npath = "abuse.jsonl"\nabout = ["bullying"]\nlicence = "none"\n'
+            f'[[examples]]\npath = "others.jsonl"\n{unread}licence = "none"\n'
+        )
+    model, _ = training.train(tmp_path, ())
+    [margin] = model.weights("bullying").margins(pieces(["nobody wants you x"]))
+
+    assert bool(margin > 0) is bool(unread)
+
+
 def test_matrices_weigh_as_the_margins_do() -> None:
     """The rows times the weights are the margins, with every piece once or as often as it is there."""
     texts = ["spin spin spin", "a longer text that says something", "短い", ""] * 300
