@@ -6,7 +6,7 @@ the settings (`pipeline.behaviours`).
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import msgspec
@@ -178,6 +178,8 @@ def _of_sender(sender: str, traces: list[Trace], row: Behaviour, now: float) -> 
     own = [t for t in traces if t.actor_id == sender]
     if row.counts != "cues":
         return _added(_keyed(own, row), row, now)
+    if len({cue for t in own for cue in t.cues}) < row.least:
+        return Sum(0.0, (), 1.0, ())
     others = [t for t in traces if t.actor_id != sender]
     seen = _seen(own, row, now, lambda cue: cue not in row.replies)
     if sum(cue.likely >= LIKELY for cue in seen) < row.least:
@@ -300,6 +302,7 @@ def _mostly(traces: Iterable[Trace]) -> str:
     return max(sorted(sums), key=lambda label: sums[label])
 
 
-def _is_of(label: str, wanted: Iterable[str]) -> bool:
+@lru_cache(1024)
+def _is_of(label: str, wanted: tuple[str, ...]) -> bool:
     family = label.partition(".")[0] + ".*"
     return any(one in (label, family) for one in wanted)

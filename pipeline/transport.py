@@ -3,13 +3,15 @@
 An idiomatic Faust agent pays its machinery (message, event, queue, stream, sensors, acknowledgement) for
 every record; that is most of what it costs. This driver is Faust's own for aiokafka with one difference: a
 topic declared with `batched` is delivered in `Chunk`s. All other topics stay per record, so that tables,
-their changelogs and their recovery work beside it. It is chosen by the scheme of the broker's address
+their changelogs and their recovery work beside it; a changelog declared with `in_runs` is delivered as a
+`Run` of each fetch, for a table that takes it so. It is chosen by the scheme of the broker's address
 (`batched://host:port`), as an entry point of the group `faust.transports`.
 
 What is in memory is bounded. Of the batched topics at most `CHUNKS_IN_HAND` chunks exist that are not
 confirmed, each of at most the topic's `records` and of one fetch of its partition; besides them one fetch of
 each partition, of at most `consumer_max_fetch_size` bytes (1 MiB, or one record batch if that is larger),
-lies undecoded in aiokafka. An agent that is slow makes fetching stop; it makes nothing grow.
+lies undecoded in aiokafka. An agent that is slow makes fetching stop; it makes nothing grow. Of runs at most
+`RUNS_IN_HAND` wait, each of one fetch.
 
 Nothing of a batched topic is acknowledged, because Faust acknowledges what an agent never finished. Whoever
 takes a chunk confirms it, and `commit_chunks` commits what `pipeline.offsets` allows. A chunk that Faust
@@ -44,6 +46,9 @@ TESTED: Final = {"faust-streaming": frozenset({"0.15.3"}), "aiokafka": frozenset
 
 CHUNKS_IN_HAND: Final = 16
 """How many chunks may be fetched and not confirmed: waiting, being screened, being delivered."""
+
+RUNS_IN_HAND: Final = 8
+"""How many runs may wait to be written to a table; those of one fetch more come together."""
 
 # So many bytes are worth a fetch at once: some 1,000 messages.
 _FETCH_BYTES: Final = 256 * 1024
@@ -101,6 +106,17 @@ class Chunk:
             self._dropped.append(self.span)
 
 
+class Run(ConsumerMessage):
+    """The records that one fetch brought of one partition of a changelog, as one message of Faust's.
+
+    What it tells of itself, its offset above all, is the last one's: to Faust's recovery the others are gaps.
+    """
+
+    __slots__ = ("records",)
+
+    records: list[Any]
+
+
 class _Fetch(msgspec.Struct, frozen=True):
     """What was taken from the client of one partition, and the positions before and behind it."""
 
@@ -136,6 +152,12 @@ def batched(app: faust.App, topic: str, *, records: int, seconds: float) -> Any:
         value_serializer="raw",
         acks=False,
     )
+
+
+def in_runs(app: faust.App, topic: str) -> None:
+    """Let a changelog be delivered by the `Run`; its table has to take these for events of one record."""
+    transport: Any = app.transport
+    transport.runs.add(topic)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -371,7 +393,7 @@ class Consumer(driver.Consumer):
             self._seeking -= 1
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109
-        """Leave the batched topics out of Faust's own loop, which goes record by record."""
+        """Leave the batched topics out of Faust's own loop, which goes record by record; join runs."""
         if active_partitions is not None:
             batched_topics = self.transport.batched
             active_partitions = {tp for tp in active_partitions if tp.topic not in batched_topics}
@@ -381,7 +403,28 @@ class Consumer(driver.Consumer):
                 if not self.flow_active:
                     await self.can_resume_flow.wait()
                 return {}
-        return await super()._getmany(active_partitions, timeout)
+        records = await super()._getmany(active_partitions, timeout)
+        runs = {
+            tp: [held] for tp, held in records.items() if tp.topic in self.transport.runs and held
+        }
+        waiting = cast("Any", self.app.tables).changelog_queue
+        while (
+            runs and waiting.qsize() >= RUNS_IN_HAND and self.flow_active and not self.should_stop
+        ):
+            await self.sleep(_LOOK_SECONDS)
+        return {**records, **runs}
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        """Make one message of a run, which `_getmany` joined."""
+        if not isinstance(record, list):
+            return super()._to_message(tp, record)
+        last = super()._to_message(tp, record[-1])
+        run = Run(
+            last.topic, last.partition, last.offset, last.timestamp, last.timestamp_type, last.headers,
+            last.key, last.value, last.checksum, tp=tp, generation_id=last.generation_id,
+        )  # fmt: skip
+        run.records = record
+        return run
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Run a loop for the batched topics beside Faust's for the others; if one ends, so does the other."""
@@ -520,6 +563,7 @@ class Transport(driver.Transport):
         """Take what Faust's transport takes."""
         super().__init__(*args, **kwargs)
         self.batched: dict[str, int] = {}
+        self.runs: set[str] = set()
         self.wait_seconds = 1.0
 
 

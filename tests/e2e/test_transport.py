@@ -14,8 +14,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 from confluent_kafka import Producer
+from faust.types import TP
 
 from pipeline.embedded import PARTITIONS
+from pipeline.store import Changes, Subjects
 from pipeline.transport import CHUNKS_IN_HAND, SCHEME, Chunk, batched, consumer_of
 from tests.e2e.brokers import Broker, KafkaCluster, create_topic
 from tests.e2e.test_delivery import expected_ids
@@ -315,6 +317,57 @@ async def test_tables_work_beside_a_batched_topic(broker: Broker, unique: Unique
 
     assert {b"%d" % n: 3 for n in range(100)} == recovered
     assert (1_500, 1_500) == chunks_left
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+async def test_a_table_is_recovered_in_runs(
+    broker: Broker, unique: Unique, tmp_path: Path, *, on_disk: bool
+) -> None:
+    """Many versions of each key, some ended by a tombstone: the last ones are there, after few writes."""
+    keys, rounds = 2_000, 5
+    topic, memory, group = unique("signals"), unique("memory"), unique("g")
+    for name in (topic, memory):
+        broker.create_topic(name)
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+        for version in range(rounds):
+            for key in range(keys):
+                is_last = version == rounds - 1
+                value = None if is_last and key % 10 == 0 else b"%d" % version
+                await producer.send(memory, value, b"%d" % key, partition=key % PARTITIONS)
+            await producer.flush()
+    app = new_app(broker.bootstrap_servers, group)
+    app.conf.datadir = tmp_path
+    table = Subjects(
+        app, name="kept", beacon=app.tables.beacon, topic=memory, on_disk=on_disk, keep_seconds=3600
+    )
+    app.tables.add(table)
+    written: list[int] = []
+    restore = table.store.restore
+
+    def counted(partition: int, changes: Changes, offset: int) -> None:
+        written.append(len(changes))
+        restore(partition, changes, offset)
+
+    table.store.restore = counted  # type: ignore[method-assign]
+
+    @app.agent(batched(app, topic, records=50, seconds=0.02), name="signals")
+    async def signals(stream: Any) -> AsyncIterator[None]:
+        async for chunk in stream:
+            consumer_of(app).confirm(chunk)
+            yield None
+
+    app.finalize()
+    await app.start()
+    try:
+        await until(lambda: bool(written) and not app.in_recovery)
+        found = {key: table.store.read(key % PARTITIONS, [b"%d" % key])[0] for key in range(keys)}
+        ends = [table.store.persisted_offset(TP(memory, n)) for n in range(PARTITIONS)]
+    finally:
+        await app.stop()
+
+    assert {key: b"4" if key % 10 else None for key in range(keys)} == found
+    assert len(written) < keys * rounds / 20
+    assert ends == [keys * rounds // PARTITIONS - 1 if on_disk else None] * PARTITIONS
 
 
 def transact(servers: str, topic: str, values: list[bytes], unique: Unique) -> int:
