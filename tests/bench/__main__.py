@@ -21,6 +21,7 @@ from tests.bench.plot import plot
 from tests.bench.results import Results, merged, ratios, read, regressions, write
 from tests.bench.sizing import sizing
 from tests.bench.startup import startups
+from tests.bench.subjects import remembering
 from tests.bench.worker import Site
 from tests.e2e.brokers import KafkaCluster, kafka_missing
 
@@ -31,7 +32,7 @@ OUT: Final = HERE.parent.parent / "build" / "bench"
 BASELINE: Final = HERE / "baseline.json"
 SIZING: Final = HERE.parent.parent / "deploy" / "sizing.md"
 
-STAGES: Final = ("compute", "drains", "latency", "startup", "memory")
+STAGES: Final = ("compute", "drains", "latency", "startup", "memory", "subjects")
 
 # Enough that a round takes longer than the clock's jitter, few enough that the rounds are many.
 _COMPUTE_MESSAGES: Final = 20_000
@@ -99,6 +100,7 @@ def _on_kafka(asked: Namespace, records: Sequence[bytes]) -> dict[str, Callable[
         ),
         "startup": lambda site: startups(site, asked.runs),
         "memory": lambda site: memory(site, records, asked.memory_messages),
+        "subjects": lambda site: remembering(site, asked.subjects),
     }
 
 
@@ -151,6 +153,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--seconds", type=float, default=40.0, help="for each rate of `latency`")
     parser.add_argument("--memory-messages", type=int, default=2_000_000, help="for `memory`")
+    parser.add_argument("--subjects", type=int, default=1_000_000, help="for `subjects`")
     parser.add_argument(
         "--write-baseline", action="store_true", help="keep what is measured as the new baseline"
     )

@@ -11,7 +11,9 @@ from tests.bench.machine import Machine
 from tests.bench.memory import Memory
 from tests.bench.results import Regression, Results
 from tests.bench.startup import Startup, Startups
+from tests.bench.subjects import Remembered
 from tests.bench.targets import targets
+from tests.bench.topics import PARTITIONS
 
 _TUNED: Final = (
     "How the peers run: one process each, a member of a consumer group, orjson for decoding. "
@@ -45,6 +47,8 @@ def markdown(results: Results) -> str:
         blocks += _startup(results.startup)
     if results.memory:
         blocks += _memory(results.memory)
+    if results.subjects:
+        blocks += _subjects(results.subjects)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -220,6 +224,18 @@ def _memory(memory: Memory) -> Iterator[str]:
     yield (
         f"A worker that drained {memory.messages:,} messages held {memory.peak_bytes / 1e6:.0f} MB at most; "
         f"from the second to the last fifth of them it grew by {memory.growth:+.1%}."
+    )
+
+
+def _subjects(found: Remembered) -> Iterator[str]:
+    yield "## Subjects"
+    yield (
+        f"Signals of {found.subjects:,} subjects, one each, on Apache Kafka, {PARTITIONS} partitions. A "
+        f"worker that remembers them in RocksDB takes {found.signals_per_second:,.0f} a second, at "
+        f"{1000 * found.cpu_per_thousand:.0f} µs of CPU each, holds {found.peak_bytes / 1e6:.0f} MB at most, "
+        f"and has {found.disk_bytes / 1e6:.0f} MB on disk. Killed, and started again with an empty disk, it "
+        f"has them back after {found.recovery_seconds:.1f} s, and holds "
+        f"{found.recovery_peak_bytes / 1e6:.0f} MB at most."
     )
 
 

@@ -13,6 +13,7 @@ from tests.bench.latency import Latency
 from tests.bench.machine import Machine
 from tests.bench.memory import Memory
 from tests.bench.startup import Startups
+from tests.bench.subjects import Remembered
 
 
 class Results(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,6 +26,7 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
     latency: tuple[Latency, ...] | None = None
     startup: Startups | None = None
     memory: Memory | None = None
+    subjects: Remembered | None = None
 
 
 class Ratio(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tests.bench.results import Results
+from tests.bench.subjects import Remembered
 
 RATES: Final = (1_000, 10_000, 100_000, 1_000_000)
 """Messages/s at the busiest time."""
@@ -82,8 +83,19 @@ def sizing(results: Results) -> str:
         peak=f"{PEAK:g}",
         small=_said(small),
         large=_said(large),
+        remembered=_remembered(results.subjects),
         harmful=f"{results.corpus.harmful:.1%}",
         escalated=f"{results.corpus.harmful * large.rate:,.0f}",
+    )
+
+
+def _remembered(found: Remembered | None) -> str:
+    if found is None:
+        return "What millions of them take has not been measured on this machine."
+    return (
+        f"One process remembered {found.subjects:,} of one signal each, {found.signals_per_second:,.0f} a "
+        f"second, in\n{_bytes(found.peak_bytes)} of memory and {_bytes(found.disk_bytes)} of disk; killed, "
+        f"and with its disk lost, it had them back after {found.recovery_seconds:.1f} s."
     )
 
 

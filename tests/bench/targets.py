@@ -85,3 +85,20 @@ def _others(results: Results) -> Iterator[Target]:
             f"{memory.peak_bytes / 1e6:.0f} MB; {memory.growth:+.1%} over {memory.messages:,} messages",
             memory.peak_bytes < 400e6 and memory.growth < 0.05,
         )
+    if found := results.subjects:
+        yield Target(
+            "20,000 signals/s per process",
+            f"{found.signals_per_second:,.0f}",
+            found.signals_per_second >= 20_000,
+        )
+        yield Target(
+            "1 million subjects in less than 700 MB",
+            f"{found.subjects:,} in {max(found.peak_bytes, found.recovery_peak_bytes) / 1e6:.0f} MB",
+            found.subjects >= 1_000_000
+            and max(found.peak_bytes, found.recovery_peak_bytes) < 700e6,
+        )
+        yield Target(
+            "1 million subjects recovered within 60 s",
+            f"{found.subjects:,} in {found.recovery_seconds:.1f} s",
+            found.subjects >= 1_000_000 and found.recovery_seconds < 60,
+        )

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline.behaviours import shipped
@@ -21,6 +21,12 @@ from tests.bench.machine import cpu_seconds
 from tests.bench.topics import PARTITIONS
 from tests.e2e.brokers import create_topic
 from tests.e2e.workers import clean_environment, free_port
+
+_NO_COORDINATOR_YET: Final = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -159,7 +165,13 @@ only = {json.dumps(list(self.detectors))}
 
         def is_stable() -> bool:
             described = admin.describe_consumer_groups([self.group], request_timeout=10)
-            return described[self.group].result().state is ConsumerGroupState.STABLE
+            try:
+                return described[self.group].result().state is ConsumerGroupState.STABLE
+            except KafkaException as error:
+                # The first group of a cluster has no coordinator for a moment.
+                if error.args[0].code() in _NO_COORDINATOR_YET:
+                    return False
+                raise
 
         return self.until(is_stable)
 

@@ -10,6 +10,7 @@ from tests.bench.drains import CONTENDERS, UNIT, WrongDrainError, drains
 from tests.bench.latency import latency
 from tests.bench.memory import memory
 from tests.bench.startup import startups
+from tests.bench.subjects import remembering
 from tests.bench.worker import Site
 from tests.e2e.brokers import Broker
 
@@ -68,3 +69,15 @@ def test_memory_is_sampled_until_everything_is_drained(site: Site) -> None:
 
     assert 3_000 == measured.samples[-1][0]
     assert measured.peak_bytes >= max(held for _, held in measured.samples) > 50_000_000
+
+
+def test_subjects_are_remembered_and_come_back(site: Site) -> None:
+    """A rate, a disk that holds something, and a recovery after all of it was lost."""
+    measured = remembering(site, 3_000)
+
+    assert 3_000 == measured.subjects
+    assert measured.signals_per_second > 0
+    assert measured.cpu_per_thousand > 0
+    assert measured.disk_bytes > 10_000
+    assert measured.recovery_seconds > 0
+    assert min(measured.peak_bytes, measured.recovery_peak_bytes) > 50_000_000
