@@ -270,7 +270,9 @@ def _observing(app: faust.App, worker: Worker) -> Callable[..., Any]:
             await asyncio.sleep(OBSERVE_SECONDS)
             consumer = consumer_of(app)
             unconfirmed_seconds = worker.health.vitals().unconfirmed_seconds
-            worker.metrics.consumed(consumer.lags(), consumer.unconfirmed, unconfirmed_seconds)
+            worker.metrics.consumed(
+                consumer.lags(), consumer.expired(), consumer.unconfirmed, unconfirmed_seconds
+            )
 
     return observe_regularly
 

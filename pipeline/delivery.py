@@ -6,7 +6,7 @@ source offsets stay uncommitted.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
@@ -191,7 +191,7 @@ class Delivery:
         Raises:
             DeliveryFailedError: if the buffer stays full for `delivery_seconds`.
         """
-        async with self._limited(len(writes)):
+        async with self._limited(lambda: writes):
             return [(write, await self._enqueue(write)) for write in writes]
 
     async def confirm(self, sent: Sent) -> Delivered:
@@ -204,20 +204,25 @@ class Delivery:
         reduced: dict[str, int] = {}
         if not sent:
             return Delivered(topics, reduced)
-        async with self._limited(len(sent)):
+        # Whoever waits for them no longer has cancelled the rest.
+        async with self._limited(lambda: [w for w, f in sent if f is None or f.cancelled()]):
             # A topic refuses a whole produce batch for one record, so each is tried again alone.
             for write in await self._refused(sent, topics):
                 await self._send_alone(write, topics, reduced)
         return Delivered(topics, reduced, _ends(sent))
 
     @asynccontextmanager
-    async def _limited(self, count: int) -> AsyncIterator[None]:
+    async def _limited(self, waiting: Callable[[], Sequence[Write]]) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._kafka.delivery_seconds):
                 yield
         except TimeoutError:
+            late = waiting()
+            topics = ", ".join(sorted({write.topic for write in late})) or "no topic"
             raise DeliveryFailedError(
-                f"{count} writes were not confirmed within {self._kafka.delivery_seconds:g} s"
+                f"{len(late)} writes to {topics} were not confirmed within "
+                f"{self._kafka.delivery_seconds:g} s: "
+                "is the broker up, and are as many copies in sync as min.insync.replicas asks for?"
             ) from None
         except KafkaError as error:
             raise DeliveryFailedError(

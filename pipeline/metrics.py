@@ -211,6 +211,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.expired = Counter(
+            "penjaga_records_expired",
+            "Records that retention took before they were read: nobody has looked at them.",
+            ["source"],
+            registry=registry,
+        )
         self.chunks = Gauge(
             "penjaga_consumer_chunks",
             "Chunks of records in hand: fetched and not confirmed.",
@@ -330,11 +336,13 @@ class Metrics:
         )
         self._versions: dict[str, str] = {}
         self._lagging: set[tuple[str, str]] = set()
+        self._expired: dict[str, int] = {}
 
     def expect(self, settings: Settings) -> None:
         """Export zeros for what can happen to each source, so that its first time is an increase."""
         for source in settings.sources:
             self.received.labels(source)
+            self.expired.labels(source)
             self.received_bytes.labels(source)
             self.passed.labels(source)
             self.flagged.labels(source)
@@ -381,9 +389,19 @@ class Metrics:
         self._versions = versions
 
     def consumed(
-        self, lags: Mapping[tuple[str, int], int], chunks: int, unconfirmed_seconds: float
+        self,
+        lags: Mapping[tuple[str, int], int],
+        expired: Mapping[str, int],
+        chunks: int,
+        unconfirmed_seconds: float,
     ) -> None:
-        """Say how far behind this worker is, by source and partition, and what it has in hand."""
+        """Say how far behind this worker is, what expired before it, and what it has in hand.
+
+        `lags` by source and partition; `expired` by source, all since the start.
+        """
+        for source, count in expired.items():
+            self.expired.labels(source).inc(count - self._expired.get(source, 0))
+        self._expired = dict(expired)
         now = {(source, str(partition)): lag for (source, partition), lag in lags.items()}
         for source, partition in self._lagging - now.keys():
             _forget(self.lag, source, partition)

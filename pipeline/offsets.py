@@ -76,6 +76,11 @@ class Offsets(Generic[P]):
         reading = self._readings.get(partition)
         return reading.base if reading else None
 
+    def position(self, partition: P, generation: int) -> int | None:
+        """Return the offset from which a partition is to be fetched next, None before the first of it."""
+        reading = self._readings.get(partition)
+        return reading.position if reading and reading.generation == generation else None
+
     def fetched(self, partition: P, generation: int, begin: int, end: int) -> Span[P] | None:
         """Take note of a fetch; None if the partition has to be read again from before it.
 

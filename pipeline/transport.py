@@ -23,6 +23,7 @@ It reaches into Faust and aiokafka where they have no public way, so it runs wit
 
 import asyncio
 import collections
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
@@ -37,6 +38,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from pipeline.offsets import Offsets, Span
+
+log: Final = logging.getLogger(__name__)
 
 SCHEME: Final = "batched"
 """The scheme of a broker's address that chooses this driver; the name of its entry point."""
@@ -322,6 +325,7 @@ class Consumer(driver.Consumer):
         self._has_room = asyncio.Event()
         self._fetching: asyncio.Future[list[_Fetch]] | None = None
         self._seeking = 0
+        self._expired: dict[str, int] = {}
         self._committing = asyncio.Lock()
         super().__init__(*args, **kwargs)
 
@@ -353,6 +357,10 @@ class Consumer(driver.Consumer):
                 begin = position if base is None else base
                 lags[partition.topic, partition.partition] = max(0, end - begin)
         return lags
+
+    def expired(self) -> Mapping[str, int]:
+        """Return how many records of each topic were gone before they were read, since the start."""
+        return self._expired
 
     def is_current(self, chunk: Chunk) -> bool:
         """Whether a chunk still counts; one whose partition was revoked is read by somebody else."""
@@ -506,6 +514,7 @@ class Consumer(driver.Consumer):
             ):
                 continue
             offsets = self._offsets_of(fetch.partition.topic)
+            self._notice_expired(fetch, offsets)
             span = offsets.fetched(fetch.partition, fetch.generation, fetch.begin, fetch.end)
             if span is None:
                 continue
@@ -515,6 +524,24 @@ class Consumer(driver.Consumer):
                 # Nothing but offsets without records, such as the marker that ends a transaction.
                 offsets.confirm(span)
         return chunks
+
+    def _notice_expired(self, fetch: _Fetch, offsets: Offsets[TP]) -> None:
+        """Count what lies between where a fetch was to begin and where it did: retention took it."""
+        due = offsets.position(fetch.partition, fetch.generation)
+        if due is None:
+            due = self._committed_offset[fetch.partition]
+        if due is None or fetch.begin <= due:
+            return
+        topic, partition = fetch.partition
+        self._expired[topic] = self._expired.get(topic, 0) + fetch.begin - due
+        log.error(
+            "offsets %d to %d of %s, partition %d, expired before they were read: nobody has looked at "
+            "these records. Add workers, and let the topic keep records for longer",
+            due,
+            fetch.begin - 1,
+            topic,
+            partition,
+        )
 
     async def _deliver(self, chunk: Chunk) -> None:
         """Hand a chunk to the conductor, as Faust hands over a record.

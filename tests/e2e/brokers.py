@@ -55,13 +55,15 @@ class Broker:
 
     kind: Literal["embedded", "kafka"]
     bootstrap_servers: str
+    copies: int = 1
+    """Of each partition, at most one on each node."""
 
     def create_topic(self, topic: str, config: Mapping[str, str] | None = None) -> None:
         """Make a topic with 4 partitions; the embedded broker has no others, and no `config`."""
         if self.kind == "embedded":
             _admin(self.bootstrap_servers).list_topics(topic, timeout=10)
         else:
-            create_topic(self.bootstrap_servers, topic, config=config)
+            create_topic(self.bootstrap_servers, topic, replication=self.copies, config=config)
 
 
 def kafka_missing() -> str | None:

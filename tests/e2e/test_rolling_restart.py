@@ -72,13 +72,16 @@ class Load:
 class Fleet:
     """Workers that are members of one group, each on a port of its own, under no fixed name."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(
+        self, site: Site, count: int = WORKERS, environment: dict[str, str] | None = None
+    ) -> None:
         self._site = site
-        self._ports = [free_port() for _ in range(WORKERS)]
+        self._environment = {"PENJAGA_KAFKA_INSTANCE": ""} | (environment or {})
+        self._ports = [free_port() for _ in range(count)]
         self.workers = [self._start(port) for port in self._ports]
 
     def _start(self, port: int) -> Popen[bytes]:
-        return self._site.start({"PENJAGA_WEB_PORT": str(port), "PENJAGA_KAFKA_INSTANCE": ""})
+        return self._site.start(self._environment | {"PENJAGA_WEB_PORT": str(port)})
 
     def partitions(self) -> list[int]:
         """Return how many partitions each says it reads; 0 where nobody answers."""

@@ -5,6 +5,7 @@ here: PenjagaConservationBroken, which takes a bug, and PenjagaEscalationsUnusua
 history. Their tests are in deploy/prometheus/tests.
 """
 
+import asyncio
 import itertools
 import math
 import os
@@ -29,7 +30,7 @@ from pipeline.traffic import to_bytes, traffic
 from tests.deploy.monitoring import alerts, dashboards, queries, sections
 from tests.e2e.brokers import Broker, KafkaCluster
 from tests.e2e.watching import HASTE, Watch, until
-from tests.e2e.workers import CANARY, Site, clean_environment, event
+from tests.e2e.workers import CANARY, Site, clean_environment, event, expire
 
 FAULTY: Final = '''
 """A detector that does what an event tells it to."""
@@ -143,6 +144,10 @@ class Scene:
         worker.kill()
         worker.wait()
 
+    def expire(self, job: str) -> None:
+        """Delete all that a worker's source holds, as retention would."""
+        asyncio.run(expire(self._servers, self.sites[job].source, -1))
+
     def send(self, job: str, *values: bytes) -> None:
         """Send records to a worker's source."""
         for number, value in enumerate(values):
@@ -223,7 +228,7 @@ def watch(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
 
 
 def test_each_fault_of_a_worker_fires_its_alert(scene: Scene, watch: Watch) -> None:
-    """Nine faults, each found at Alertmanager by the alert that is meant for it."""
+    """Ten faults, each found at Alertmanager by the alert that is meant for it."""
     canary = f'penjaga_canary_last_seen_timestamp_seconds{{job="{TROUBLED}"}} > 0'
     until(lambda: watch.ask(canary) != [], 30)
     scene.begin(
@@ -243,6 +248,13 @@ def test_each_fault_of_a_worker_fires_its_alert(scene: Scene, watch: Watch) -> N
         scene.start(SLOWED)
         until(lambda: scene.answers(SLOWED, "/metrics"), 30)
         time.sleep(1.5)
+    scene.kill(SLOWED)
+    scene.begin(watch, SLOWED, "PenjagaRecordsExpired")
+    scene.send(SLOWED, *[event(n, "hello") for n in range(40)])
+    scene.expire(SLOWED)
+    scene.start(SLOWED)
+    until(lambda: scene.answers(SLOWED), 30)
+    scene.send(SLOWED, *[event(n, "hello") for n in range(40)])
     scene.begin(watch, TROUBLED, "PenjagaDeadLetterStorm")
     scene.is_faulty = False
     scene.send(TROUBLED, *itertools.repeat(b"not json", 700))

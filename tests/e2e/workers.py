@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.embedded import PARTITIONS
@@ -226,7 +227,8 @@ def _places(topic: str) -> list[TopicPartition]:
 
 async def committed(servers: str, group: str, topic: str) -> tuple[int, int]:
     """Return what a group has committed on a topic and what there is, summed over partitions."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group)
+    # Otherwise this would commit, too, where it thinks the group should go on.
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(_places(topic))
@@ -235,6 +237,16 @@ async def committed(servers: str, group: str, topic: str) -> tuple[int, int]:
     finally:
         await consumer.stop()
     return sum(offsets), sum(ends.values())
+
+
+async def expire(servers: str, topic: str, before: int) -> None:
+    """Delete the records of each partition below an offset, as retention would; -1: all there are."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_records({place: RecordsToDelete(before) for place in _places(topic)})
+    finally:
+        await admin.close()
 
 
 async def commit(servers: str, group: str, topic: str, offset: int) -> None:

@@ -192,13 +192,23 @@ def test_a_lag_is_told_for_as_long_as_the_partition_is_here() -> None:
     """A partition that went to another worker leaves no old number behind."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    metrics.consumed({(SOURCE, 0): 7, (SOURCE, 1): 0}, 2, 1.5)
+    metrics.consumed({(SOURCE, 0): 7, (SOURCE, 1): 0}, {}, 2, 1.5)
     before = series(registry, "consumer_lag_records")
-    metrics.consumed({(SOURCE, 1): 3}, 0, 0.0)
+    metrics.consumed({(SOURCE, 1): 3}, {}, 0, 0.0)
 
     assert {f"{SOURCE}/0": 7, f"{SOURCE}/1": 0} == before
     assert {f"{SOURCE}/1": 3} == series(registry, "consumer_lag_records")
     assert 0 == value(registry, "batch_unconfirmed_seconds")
+
+
+def test_what_expired_is_counted_once() -> None:
+    """The consumer tells how much in all, as often as it is asked."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for expired in (5, 5, 12):
+        metrics.consumed({}, {SOURCE: expired}, 0, 0.0)
+
+    assert 12 == value(registry, "records_expired_total", source=SOURCE)
 
 
 def test_what_can_happen_is_zero_before_it_does() -> None:
