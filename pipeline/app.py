@@ -33,7 +33,7 @@ from pipeline.batch import Batch, waiting
 from pipeline.delivery import BrokerUnreachableError, Delivery, DeliveryFailedError, Sent
 from pipeline.latest import LatestLine
 from pipeline.memory import MemoryVersionError
-from pipeline.metrics import ESCALATIONS, Metrics
+from pipeline.metrics import Metrics
 from pipeline.processes import Vitals
 from pipeline.recent import Row, Writer
 from pipeline.screen import Screening
@@ -49,7 +49,7 @@ from pipeline.transport import (
     consumer_of,
 )
 from pipeline.writes import Record, writes
-from schemas import Reason, Rejected
+from schemas import ESCALATIONS, Reason, Rejected
 
 log: Final = logging.getLogger(__name__)
 
@@ -375,7 +375,7 @@ class _Source:
             return
         health.took(batch)
         with worker.metrics.screen_seconds.labels(self._topic).time():
-            screening = worker.latest.line.screen(self._topic, batch.values)
+            screening = worker.latest.screen(self._topic, batch.values)
         is_held = self._brake(batch, screening)
         settings = worker.settings
         out = writes(batch.record, screening, settings.topics, with_signals=settings.memory.is_on)

@@ -11,9 +11,9 @@ from typing import Annotated, BinaryIO, Final
 import msgspec
 
 from pipeline.correlate import Heard, correlate_batch
-from pipeline.labelled import ALERTS, NOT_GIVEN, Reading, Refused, records
+from pipeline.labelled import NOT_GIVEN, Reading, Refused, records
 from pipeline.line import Line
-from schemas import Actor, Audience, Event, Rejected
+from schemas import ESCALATIONS, Actor, Audience, Event, Rejected
 from schemas.event import AgeBand, Conversation, Id
 from schemas.record import Limits
 from schemas.signal import kind_of
@@ -137,12 +137,12 @@ def _flagged(talk: Talk, line: Line) -> Flagged | Refused:
         (position, verdict.label)
         for position, verdicts in screening.verdicts.items()
         for verdict in verdicts
-        if verdict.action in ALERTS
+        if verdict.action in ESCALATIONS
     ]
     alerts += [
         (told[number][0], verdict.label)
         for number, verdict in correlate_batch({}, heard, line.watch).verdicts
-        if verdict.action in ALERTS
+        if verdict.action in ESCALATIONS
     ]
     at: dict[str, int] = {}
     for position, label in sorted(alerts):

@@ -6,21 +6,20 @@ the settings (`pipeline.behaviours`).
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from pipeline.behaviours import Behaviour
 from pipeline.memory import Memory, Trace
-from schemas import ACTIONS, Action
+from schemas import ACTIONS, ESCALATIONS, Action
 from schemas.event import AudienceKind
-from schemas.labels import Taxonomy
+from schemas.labels import Taxonomy, is_of
 from schemas.signal import Signal, kind_of
 from schemas.subject_verdict import Part, SubjectVerdict, subject_verdict_id
 
 Rows = tuple[tuple[str, Behaviour], ...]
-_ACTED_ON: Final = ("review", "escalate")
 
 
 class Watch(msgspec.Struct, frozen=True, dict=True):
@@ -50,7 +49,7 @@ class Watch(msgspec.Struct, frozen=True, dict=True):
         """Say whether any behaviour of such a subject counts such a signal at all."""
         return any(
             score >= row.least_score
-            and (not row.acted_on or action in _ACTED_ON)
+            and (not row.acted_on or action in ESCALATIONS)
             and audience in row.audiences
             for _, row in self.rows(kind, label)
         )
@@ -63,7 +62,7 @@ class Watch(msgspec.Struct, frozen=True, dict=True):
             self._rows[kind, label] = tuple(
                 (name, row)
                 for name, row in self.behaviours.items()
-                if row.subject == kind and _is_of(label, row.labels)
+                if row.subject == kind and is_of(label, row.labels)
             )
         return self._rows[kind, label]
 
@@ -159,8 +158,8 @@ def score(memory: Memory, row: Behaviour) -> Sum:
         for t in memory.traces
         if t.at > now - row.window_seconds
         and t.score >= row.least_score
-        and _is_of(t.label, row.labels)
-        and (not row.acted_on or t.action in _ACTED_ON)
+        and is_of(t.label, row.labels)
+        and (not row.acted_on or t.action in ESCALATIONS)
         and (not t.audience or t.audience in row.audiences)
     ]
     nothing = Sum(0.0, (), 1.0, ())
@@ -300,9 +299,3 @@ def _mostly(traces: Iterable[Trace]) -> str:
     for trace in traces:
         sums[trace.label] = sums.get(trace.label, 0.0) + trace.score
     return max(sorted(sums), key=lambda label: sums[label])
-
-
-@lru_cache(1024)
-def _is_of(label: str, wanted: tuple[str, ...]) -> bool:
-    family = label.partition(".")[0] + ".*"
-    return any(one in (label, family) for one in wanted)

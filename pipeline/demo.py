@@ -37,7 +37,7 @@ from pipeline.screen import Screening
 from pipeline.settings import Settings
 from pipeline.tally import Escalation, Tally, escalation
 from pipeline.traffic import to_bytes, traffic
-from schemas import Event
+from schemas import ESCALATIONS, Event
 from schemas.signal import kind_of
 from schemas.subject_verdict import SubjectVerdict
 
@@ -218,7 +218,7 @@ class _Demo:
             verdict.id
             for verdicts in screening.verdicts.values()
             for verdict in verdicts
-            if verdict.action in ("review", "escalate")
+            if verdict.action in ESCALATIONS
         )
         self._tally.expect(set(escalated))
         for event, record in zip(events, records, strict=True):

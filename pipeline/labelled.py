@@ -17,7 +17,7 @@ from pipeline.line import Line
 from pipeline.policy import Policy, scores
 from pipeline.scan import BATCH_LINES, json_lines, room_to_fill
 from pipeline.screen import Screening
-from schemas import Event, Finding, Rejected, Verdict
+from schemas import ESCALATIONS, Event, Finding, Rejected, Verdict
 from schemas.labels import taxonomy
 from schemas.record import Limits
 from schemas.source import SourceMapping
@@ -25,8 +25,6 @@ from schemas.source import SourceMapping
 BENIGN: Final = "benign"
 NOT_GIVEN: Final = "not given"
 """The language and the slice of a line that names none."""
-ALERTS: Final = frozenset({"review", "escalate"})
-"""The actions that put an event before somebody."""
 
 _SOURCE: Final = "labelled"
 _SHOWN_CHARACTERS: Final = 300
@@ -268,7 +266,7 @@ def _row(item: Labelled, screening: Screening, position: int, policy: Policy, *,
 
 
 def _said(findings: Sequence[Finding], verdicts: Sequence[Verdict]) -> Said:
-    alerts = frozenset(verdict.label for verdict in verdicts if verdict.action in ALERTS)
+    alerts = frozenset(verdict.label for verdict in verdicts if verdict.action in ESCALATIONS)
     return Said(scores(findings), alerts)
 
 

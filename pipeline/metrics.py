@@ -43,7 +43,7 @@ from pipeline.guard import Health
 from pipeline.processes import METRICS_FOLDER
 from pipeline.screen import Screening
 from pipeline.settings import Settings
-from schemas import Event, Reason
+from schemas import ESCALATIONS, Event, Reason
 from schemas.labels import taxonomy
 from schemas.subject_verdict import SubjectVerdict
 
@@ -61,8 +61,6 @@ _UNKNOWN: Final = "unknown"
 _AUDIENCES: Final = ("dm", "group", "public")
 _FORMS: Final = ("reference", "dead_letter")
 _OUTCOMES: Final = ("counted", "known", "forgotten", "rejected")
-ESCALATIONS: Final = frozenset({"review", "escalate"})
-"""The actions that put a verdict on the escalation topic."""
 _RECORDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -152,6 +150,13 @@ class Metrics:
             "Times a detector took longer than its budget.",
             ["detector"],
             registry=registry,
+        )
+        self.stopped = Gauge(
+            "penjaga_detector_stopped",
+            "1 while a detector that was changed flags too much, and what it flags is not escalated.",
+            ["detector"],
+            registry=registry,
+            multiprocess_mode="livemax",
         )
         self.breaker_open = Gauge(
             "penjaga_detector_breaker_open",
@@ -462,9 +467,12 @@ class Metrics:
         for _, verdict in verdicts:
             self.crossings.labels(verdict.behaviour, verdict.level).inc()
 
-    def detectors(self, former: Mapping[str, Health], health: Mapping[str, Health]) -> None:
-        """Say how the detectors fare, and what has come about since they fared as before."""
+    def detectors(
+        self, former: Mapping[str, Health], health: Mapping[str, Health], stopped: frozenset[str]
+    ) -> None:
+        """Say how the detectors fare, what has come about since they fared so, and who is stopped."""
         for name, now in health.items():
+            self.stopped.labels(name).set(name in stopped)
             before = former[name].overruns if name in former else 0
             self.overruns.labels(name).inc(now.overruns - before)
             self.breaker_open.labels(name).set(now.state == "open")

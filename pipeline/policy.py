@@ -1,5 +1,6 @@
 """The policy: scores to actions. Detectors say, only this acts."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ import msgspec
 
 from schemas import (
     ACTIONS,
+    ESCALATIONS,
     Action,
     Event,
     EventReference,
@@ -15,7 +17,7 @@ from schemas import (
     Verdict,
     verdict_id,
 )
-from schemas.labels import Taxonomy
+from schemas.labels import Taxonomy, is_of
 
 Threshold = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 
@@ -58,11 +60,26 @@ class Policy:
         self._taxonomy = taxonomy
         self._excerpt_characters = excerpt_characters
         self._configuration = configuration
+        self._stopped: frozenset[str] = frozenset()
+        self._spared: tuple[str, ...] = ()
 
     def rule(self, label: str) -> Rule:
         """Return the label's own rule, else its family's (`fraud.*`), else the default."""
         family = label.partition(".")[0]
         return self._rules.get(label) or self._rules.get(f"{family}.*") or self._default
+
+    def would_escalate(self, finding: Finding) -> bool:
+        """Say whether a finding by itself brings its event to people."""
+        return self.rule(finding.label).action(finding.score) in ESCALATIONS
+
+    def stopping(self, detectors: frozenset[str], spared: tuple[str, ...]) -> "Policy":
+        """Return a policy that escalates nothing for these detectors alone, but for labels that are spared.
+
+        What it would have escalated is `shadow`.
+        """
+        policy = copy.copy(self)
+        policy._stopped, policy._spared = detectors, spared  # noqa: SLF001  # its own copy
+        return policy
 
     def decide(self, event: Event, findings: Sequence[Finding]) -> tuple[Verdict, ...]:
         """Return one verdict for each label that calls for an action, in the order of the labels."""
@@ -72,8 +89,15 @@ class Policy:
             action = rule.action(score) if event.audience.kind in rule.audiences else "none"
             if action != "none":
                 own = tuple(f for f in findings if f.label == label)
+                if self._stopped and action in ESCALATIONS and not is_of(label, self._spared):
+                    action = self._without_stopped(rule, own)
                 verdicts.append(self._verdict(event, label, action, score, own))
         return tuple(verdicts)
+
+    def _without_stopped(self, rule: Rule, findings: Sequence[Finding]) -> Action:
+        trusted = (f.score for f in findings if f.detector not in self._stopped)
+        action = rule.action(max(trusted, default=0.0))
+        return action if action in ESCALATIONS else "shadow"
 
     def _verdict(
         self, event: Event, label: str, action: Action, score: float, findings: tuple[Finding, ...]

@@ -197,13 +197,13 @@ def _work(work: _Work, recent: Writer, beside: Beside) -> None:
     # Also of the loop in the consumer's thread, which Faust makes by itself.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     health = Health()
-    latest = LatestLine(work.settings, work.line, work.watch)
     try:
         folder = _memory_folder(work.settings)
     except FolderError as error:
         log.critical(str(error))
         sys.exit(status.CONFIGURATION)
     path = folder.path if folder else None
+    latest = LatestLine(work.settings, work.line, work.watch, path)
     app = build(work.settings, latest, Metrics(), health, recent, folder=path)
     # Its banner and cursor codes are for a terminal that a worker does not have.
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:

@@ -155,6 +155,19 @@ class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """For how long, before it is tried again."""
 
 
+class Brakes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a detector that was changed stops escalating."""
+
+    flood_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.2
+    """When more than this share of messages would be escalated for it; 1 is never."""
+    flood_messages: Count = 5000
+    """Of how many messages in a row."""
+    changed_hours: Annotated[float, msgspec.Meta(ge=0)] = 24.0
+    """For so long a version counts as changed after this machine first ran it; 0 turns the brake off."""
+    spared: tuple[str, ...] = ("canary.*", "csea.*")
+    """Labels, or families of them, that are escalated all the same."""
+
+
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A topic to read. `fields` maps its JSON to an event; without, it already is one."""
 
@@ -204,6 +217,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     web: Web = Web()
     escalations: Escalations = Escalations()
     detectors: Detectors = Detectors()
+    brakes: Brakes = Brakes()
     feeds: dict[FeedName, Feed] = {}
     policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
     signals: Signals = Signals()
@@ -246,6 +260,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         _check_file(document, "web", "token_file", settings.web.token_file)
         check_provisioning(document, settings.provisioning)
         _check_policy(document, settings)
+        _check_brakes(document, settings.brakes)
         _check_behaviours(document, settings)
         _check_sources(document, settings)
         check_feeds(document, settings.feeds)
@@ -267,6 +282,7 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
             ("web", Web),
             ("escalations", Escalations),
             ("detectors", Detectors),
+            ("brakes", Brakes),
             ("signals", Signals),
             ("memory", Memory),
         )
@@ -361,6 +377,16 @@ def _check_policy(document: Document, settings: Settings) -> None:
         if thresholds != sorted(thresholds):
             raise document.error(
                 ("policy", label), f"`{label}`: expected shadow <= review <= escalate"
+            )
+
+
+def _check_brakes(document: Document, brakes: Brakes) -> None:
+    for label in brakes.spared:
+        if not _is_known(label):
+            raise document.error(
+                ("brakes", "spared"),
+                f"unknown label `{label}`, expected a family such as `csea.*`, or one of "
+                + ", ".join(f"`{i}`" for i in taxonomy().ids),
             )
 
 

@@ -3,10 +3,20 @@
 from schemas.event import Actor, Audience, Conversation, Event, Space, Target
 from schemas.finding import Evidence, Finding
 from schemas.rejected import Reason, Rejected
-from schemas.verdict import ACTIONS, Action, EventReference, Excerpt, Severity, Verdict, verdict_id
+from schemas.verdict import (
+    ACTIONS,
+    ESCALATIONS,
+    Action,
+    EventReference,
+    Excerpt,
+    Severity,
+    Verdict,
+    verdict_id,
+)
 
 __all__ = [
     "ACTIONS",
+    "ESCALATIONS",
     "Action",
     "Actor",
     "Audience",

@@ -4,7 +4,7 @@ Mappings are data (`labels.toml`), so that a lawyer can read and correct them wi
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -156,3 +156,9 @@ def taxonomy() -> Taxonomy:
         DocumentError: if the file was edited into something malformed.
     """
     return Taxonomy(Document.read(Path(str(resources.files("schemas") / "labels.toml"))))
+
+
+@lru_cache(1024)
+def is_of(label: str, wanted: tuple[str, ...]) -> bool:
+    """Say whether a label is one of those wanted, or of a family of them (`fraud.*`)."""
+    return label in wanted or f"{label.partition('.')[0]}.*" in wanted

@@ -16,6 +16,8 @@ from schemas.finding import Finding, Score
 Action = Literal["none", "shadow", "review", "escalate"]
 ACTIONS: tuple[Action, ...] = ("none", "shadow", "review", "escalate")
 """From the mildest to the strongest."""
+ESCALATIONS: frozenset[Action] = frozenset({"review", "escalate"})
+"""Those that bring an event to people."""
 
 Severity = Literal["SEV0", "SEV1", "SEV2", "SEV3"]
 

@@ -38,10 +38,11 @@ FAULTY: Final = '''
 import time
 
 from detectors.contract import Pattern
+from schemas import Finding
 
 
 class Faulty:
-    """Find nothing, slowly or not at all.
+    """Find nothing, slowly or not at all, or something in everything.
 
     Misses: everything.
     """
@@ -49,16 +50,22 @@ class Faulty:
     name = "faulty"
     version = "1"
     labels = frozenset({"custom.fault"})
-    patterns = (Pattern("fault", r"penjaga-fault-(?P<kind>raise|sleep)"),)
+    patterns = (Pattern("fault", r"penjaga-fault-(?P<kind>raise|sleep|flood)"),)
 
     def scan(self, candidates):
         for candidate in candidates:
             if candidate.matches[0].groups["kind"] == "raise":
                 raise RuntimeError
-            time.sleep(0.005)
-        return ()
+            if candidate.matches[0].groups["kind"] == "sleep":
+                time.sleep(0.005)
+                continue
+            yield candidate, Finding(
+                detector=self.name, version=self.version, label="custom.fault", score=0.9,
+                start=0, end=1, reason="it was told to",
+            )
 '''
 SLOW: Final = f"PENJAGA-FAULT-SLEEP {CANARY}"
+FLOOD: Final = "PENJAGA-FAULT-FLOOD"
 BROKEN: Final = "PENJAGA-FAULT-RAISE"
 NOT_FIRED: Final = {"PenjagaConservationBroken", "PenjagaEscalationsUnusual", "PenjagaRecoverySlow"}
 HEALTHY, TROUBLED, SLOWED = (f"penjaga-{how}" for how in ("healthy", "troubled", "slowed"))
@@ -228,9 +235,12 @@ def watch(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
 
 
 def test_each_fault_of_a_worker_fires_its_alert(scene: Scene, watch: Watch) -> None:
-    """Ten faults, each found at Alertmanager by the alert that is meant for it."""
+    """Eleven faults, each found at Alertmanager by the alert that is meant for it."""
     canary = f'penjaga_canary_last_seen_timestamp_seconds{{job="{TROUBLED}"}} > 0'
     until(lambda: watch.ask(canary) != [], 30)
+    scene.begin(watch, SLOWED, "PenjagaDetectorStopped")
+    scene.send(SLOWED, *itertools.repeat(event(0, FLOOD), 1200))
+    scene.see(watch)
     scene.begin(
         watch, TROUBLED, "PenjagaDeadLetters", "PenjagaDetectorFailing", "PenjagaDetectorLeftAlone"
     )

@@ -103,6 +103,12 @@ def test_labels_of_ones_own_can_have_rules(tmp_path: Path) -> None:
     assert {"custom.something", "hate.*"} <= set(load(written(tmp_path, content), {}).policy)
 
 
+def test_only_labels_there_are_can_be_spared(tmp_path: Path) -> None:
+    """A family that nobody writes would spare nothing."""
+    with pytest.raises(SettingsError, match=r":2: unknown label `csea`, expected a family such as"):
+        load(written(tmp_path, '[brakes]\nspared = ["csea"]\n'), {})
+
+
 OVERRIDES: dict[str, tuple[str, str, object]] = {
     "PENJAGA_KAFKA_BOOTSTRAP_SERVERS": ("kafka.bootstrap_servers", "a:1,b:2", "a:1,b:2"),
     "PENJAGA_KAFKA_GROUP": ("kafka.group", "123", "123"),
@@ -116,6 +122,7 @@ OVERRIDES: dict[str, tuple[str, str, object]] = {
     "PENJAGA_WEB_PORT": ("web.port", "8080", 8080),
     "PENJAGA_ESCALATIONS_EXCERPT_CHARACTERS": ("escalations.excerpt_characters", "0", 0),
     "PENJAGA_DETECTORS_BUDGET_SECONDS": ("detectors.budget_seconds", "0.5", 0.5),
+    "PENJAGA_BRAKES_CHANGED_HOURS": ("brakes.changed_hours", "0", 0.0),
     "PENJAGA_SIGNALS_FLOOR": ("signals.floor", "0.2", 0.2),
     "PENJAGA_MEMORY_STORE": ("memory.store", "memory", "memory"),
 }
@@ -159,7 +166,7 @@ def test_the_usual_variable_for_brokers_is_honoured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
-        ("PENJAGA_KAFKA_GRUOP", "x", "no such setting; expected one of PENJAGA_DETECTORS"),
+        ("PENJAGA_KAFKA_GRUOP", "x", "no such setting; expected one of PENJAGA_BRAKES"),
         ("PENJAGA_GROUP", "x", "no such setting"),
         ("PENJAGA_WEB_PORT", "eighty", "expected `int`, got `str`"),
         ("PENJAGA_WEB_PORT", "70000", "<= 65535"),
