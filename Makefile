@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench bench-quick dashboards lock clean
+.PHONY: help install demo test lint bench bench-quick dashboards sbom audit lock clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,14 @@ dashboards: install  ## Write Grafana's dashboards from deploy/grafana/pages.py.
 	$(BIN)/python deploy/grafana
 
 # Without local folders of packages, whose hashes nobody else could find.
+sbom: install  ## List what the image is made of, with versions and hashes: build/sbom.json (CycloneDX).
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
+
+audit: install  ## Ask PyPI which packages of the image have known vulnerabilities; needs its advisory service.
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r deploy/requirements.lock
+
 lock: install  ## Renew requirements.lock, and the image's, within the bounds of pyproject.toml.
 	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
