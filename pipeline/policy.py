@@ -22,16 +22,22 @@ from schemas.labels import Taxonomy, is_of
 Threshold = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 
 
+Carry = Literal["full", "excerpt", "reference"]
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The score from which each action applies to a label; an action left out never applies.
 
     `audiences` narrows a rule to where the platform's duty lies: a private message outside it gets `none`.
+    `carry` says how much of the text a verdict takes along: an excerpt around the evidence, the `full` text,
+    or with `reference` nothing of it, and no evidence either.
     """
 
     shadow: Threshold | None = None
     review: Threshold | None = None
     escalate: Threshold | None = None
     audiences: tuple[Literal["dm", "group", "public"], ...] = ("dm", "group", "public")
+    carry: Carry = "excerpt"
 
     def action(self, score: float) -> Action:
         """Return the strongest action whose threshold the score reaches."""
@@ -91,7 +97,7 @@ class Policy:
                 own = tuple(f for f in findings if f.label == label)
                 if self._stopped and action in ESCALATIONS and not is_of(label, self._spared):
                     action = self._without_stopped(rule, own)
-                verdicts.append(self._verdict(event, label, action, score, own))
+                verdicts.append(self._verdict(event, label, action, score, own, rule.carry))
         return tuple(verdicts)
 
     def _without_stopped(self, rule: Rule, findings: Sequence[Finding]) -> Action:
@@ -99,8 +105,14 @@ class Policy:
         action = rule.action(max(trusted, default=0.0))
         return action if action in ESCALATIONS else "shadow"
 
-    def _verdict(
-        self, event: Event, label: str, action: Action, score: float, findings: tuple[Finding, ...]
+    def _verdict(  # noqa: PLR0913, PLR0917  # all of it is in a verdict
+        self,
+        event: Event,
+        label: str,
+        action: Action,
+        score: float,
+        findings: tuple[Finding, ...],
+        carry: Carry,
     ) -> Verdict:
         return Verdict(
             id=verdict_id(event.platform, event.id, label),
@@ -111,9 +123,19 @@ class Policy:
             severity=self._taxonomy.severity(label),
             action=action,
             score=score,
-            findings=findings,
-            excerpt=_excerpt(event.text, findings, self._excerpt_characters),
+            findings=tuple(bare(f) for f in findings) if carry == "reference" else findings,
+            excerpt=self._carried(event.text, findings, carry),
         )
+
+    def _carried(self, text: str, findings: Sequence[Finding], carry: Carry) -> Excerpt | None:
+        if carry == "full":
+            return Excerpt(text, 0)
+        return _excerpt(text, findings, 0 if carry == "reference" else self._excerpt_characters)
+
+
+def bare(finding: Finding) -> Finding:
+    """Return a finding without what it knows of the text."""
+    return msgspec.structs.replace(finding, evidence=(), attributes={})
 
 
 def scores(findings: Sequence[Finding]) -> dict[str, float]:

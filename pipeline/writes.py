@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
+from pipeline.policy import bare
 from pipeline.screen import Screening
 from pipeline.settings import Topics
-from schemas import Finding, Reason, Rejected, Verdict
+from schemas import Reason, Rejected, Verdict
 from schemas.subject_verdict import SubjectVerdict
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -117,12 +118,8 @@ def _too_large(verdict_id: str, topic: str) -> Rejected:
 def _reduced(verdict: Verdict) -> Verdict:
     """Keep what leads a reviewer to the event; leave out text and evidence."""
     return msgspec.structs.replace(
-        verdict, excerpt=None, findings=tuple(_bare(f) for f in verdict.findings)
+        verdict, excerpt=None, findings=tuple(bare(f) for f in verdict.findings)
     )
-
-
-def _bare(finding: Finding) -> Finding:
-    return msgspec.structs.replace(finding, evidence=(), attributes={})
 
 
 def _source(record: Record) -> Headers:

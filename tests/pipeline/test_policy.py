@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -158,6 +159,26 @@ def test_without_a_place_or_with_zero_characters_no_text_travels() -> None:
 
     assert (None, None) == (failed.excerpt, bare.excerpt)
     assert b"secret" not in msgspec.json.encode([failed, bare])
+
+
+@pytest.mark.parametrize(
+    ("carry", "excerpt"),
+    [("full", ("say no secret", 0)), ("excerpt", ("secret", 7)), ("reference", None)],
+)
+def test_each_label_says_how_much_of_the_text_travels(
+    carry: Literal["full", "excerpt", "reference"], excerpt: tuple[str, int] | None
+) -> None:
+    """By its own rule or its family's; a reference has neither evidence nor attributes."""
+    found = msgspec.structs.replace(
+        finding("fraud.phishing", 1.0, 7, 13), attributes={"host": "secret.example"}
+    )
+    [verdict] = policy(6, fraud_all=Rule(review=0.1, carry=carry)).decide(
+        event("say no secret"), [found]
+    )
+
+    assert excerpt == ((verdict.excerpt.text, verdict.excerpt.offset) if verdict.excerpt else None)
+    assert bool(excerpt) is (b"secret" in msgspec.json.encode(verdict))
+    assert [1.0] == [one.score for one in verdict.findings]
 
 
 def test_a_verdict_never_holds_more_of_the_text_than_its_excerpt() -> None:
