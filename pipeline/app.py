@@ -467,7 +467,7 @@ def _rejected_in_a_row(
 def _note(recent: Writer, screening: Screening, now: datetime) -> None:
     for verdicts in screening.verdicts.values():
         for verdict in verdicts:
-            if verdict.action in ESCALATIONS:
+            if verdict.action in ESCALATIONS and verdict.id not in screening.held_back:
                 found_by = sorted({finding.detector for finding in verdict.findings})
                 recent.add(
                     Row(

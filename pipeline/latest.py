@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from pipeline.feed_lists import FeedWatch
 from pipeline.guard import Guard, Health
 from pipeline.line import Line, with_lists
 from pipeline.metrics import Metrics
+from pipeline.quotas import Quotas
 from pipeline.screen import Screening
 from pipeline.settings import Settings
 
@@ -43,6 +45,7 @@ class LatestLine:
         self._settings = settings
         self._watch = watch
         self._flood = Flood(settings.brakes)
+        self._quotas = Quotas(settings.quotas)
         self._versions = Versions(folder / "detectors.json" if folder else None)
         self._changed = self._changed_lately()
 
@@ -64,7 +67,9 @@ class LatestLine:
                 )
             for name in sorted(before - self._flood.stopped):
                 log.warning("detector %s flags little again, and escalates", name)
-        return screening
+        verdicts = chain.from_iterable(screening.verdicts.values())
+        held_back = self._quotas.held_back(verdicts, time.monotonic())
+        return msgspec.structs.replace(screening, held_back=held_back) if held_back else screening
 
     def _braked(self, line: Line) -> Line:
         policy = line.policy.stopping(self._flood.stopped, self._settings.brakes.spared)

@@ -216,6 +216,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.held_back = Counter(
+            "penjaga_escalations_held_back",
+            "Escalations beyond a quota, which went to the overflow topic.",
+            ["source", "label"],
+            registry=registry,
+        )
         self.expired = Counter(
             "penjaga_records_expired",
             "Records that retention took before they were read: nobody has looked at them.",
@@ -387,6 +393,7 @@ class Metrics:
             self.findings.labels(name, FAILED)
             for source, label in product(sources, detector.labels):
                 self.findings.labels(name, label)
+                self.held_back.labels(source, label)
                 for audience in _AUDIENCES:
                     self.escalations.labels(source, label, taxonomy().severity(label), audience)
                 for language in (*_LANGUAGES, _OTHER, _UNKNOWN):
@@ -486,7 +493,11 @@ class Metrics:
         escalations: Tally[tuple[str, str, str]] = Tally()
         languages: Tally[tuple[str, str]] = Tally()
         for position, verdicts in screening.verdicts.items():
-            escalated = [v for v in verdicts if v.action in ESCALATIONS]
+            asking = [v for v in verdicts if v.action in ESCALATIONS]
+            escalated = [v for v in asking if v.id not in screening.held_back]
+            for verdict in asking:
+                if verdict.id in screening.held_back:
+                    self.held_back.labels(source, verdict.label).inc()
             escalations.update((v.label, v.severity, v.event.audience) for v in escalated)
             languages.update((v.label, _language(v.event.language)) for v in escalated)
             event = screening.events[position]

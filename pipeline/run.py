@@ -87,7 +87,7 @@ def run(
 
 async def _check(settings: Settings) -> None:
     topics = settings.topics
-    written = topics_of(topics, with_memory=settings.memory.is_on)
+    written = topics_of(settings)
     equal = (topics.signals, topics.memory) if settings.memory.is_on else ()
     await check(settings.kafka, (*settings.sources, *written), equal)
 

@@ -27,6 +27,8 @@ class Screening(msgspec.Struct, frozen=True):
     verdicts: dict[int, tuple[Verdict, ...]]
     signals: dict[int, tuple[Signal, ...]] = {}
     """What the memory of subjects is told; also of events without a verdict."""
+    held_back: frozenset[str] = frozenset()
+    """Ids of verdicts that go to the overflow topic: more than people can look at."""
 
     @property
     def flagged(self) -> int:

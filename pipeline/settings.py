@@ -96,6 +96,8 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     escalations: TopicName = "penjaga.escalations"
     shadow: TopicName = "penjaga.shadow"
+    overflow: TopicName = "penjaga.overflow"
+    """What is escalated beyond a quota; not needed where there is none."""
     dead_letters: TopicName = "penjaga.dead-letters"
     signals: TopicName = "penjaga.signals"
     """Not compacted: the key is the subject, and every signal counts."""
@@ -168,6 +170,13 @@ class Brakes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Labels, or families of them, that are escalated all the same."""
 
 
+class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of a label, or of a family of them, people can look at."""
+
+    escalations_a_minute: Count
+    """By each process of a worker; what is more goes to the overflow topic."""
+
+
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A topic to read. `fields` maps its JSON to an event; without, it already is one."""
 
@@ -218,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     escalations: Escalations = Escalations()
     detectors: Detectors = Detectors()
     brakes: Brakes = Brakes()
+    quotas: dict[str, Quota] = {}
     feeds: dict[FeedName, Feed] = {}
     policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
     signals: Signals = Signals()
@@ -261,6 +271,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         check_provisioning(document, settings.provisioning)
         _check_policy(document, settings)
         _check_brakes(document, settings.brakes)
+        _check_quotas(document, settings.quotas)
         _check_behaviours(document, settings)
         _check_sources(document, settings)
         check_feeds(document, settings.feeds)
@@ -382,12 +393,21 @@ def _check_policy(document: Document, settings: Settings) -> None:
 
 def _check_brakes(document: Document, brakes: Brakes) -> None:
     for label in brakes.spared:
-        if not _is_known(label):
-            raise document.error(
-                ("brakes", "spared"),
-                f"unknown label `{label}`, expected a family such as `csea.*`, or one of "
-                + ", ".join(f"`{i}`" for i in taxonomy().ids),
-            )
+        _check_label(document, ("brakes", "spared"), label)
+
+
+def _check_quotas(document: Document, quotas: Mapping[str, Quota]) -> None:
+    for label in quotas:
+        _check_label(document, ("quotas", label), label)
+
+
+def _check_label(document: Document, where: tuple[str, ...], label: str) -> None:
+    if not _is_known(label):
+        raise document.error(
+            where,
+            f"unknown label `{label}`, expected a family such as `csea.*`, or one of "
+            + ", ".join(f"`{i}`" for i in taxonomy().ids),
+        )
 
 
 def _is_known(label: str) -> bool:

@@ -114,7 +114,7 @@ def owned(settings: Settings) -> tuple[Topic, ...]:
     width = (how.partitions, how.replication)
     synced = {"min.insync.replicas": str(how.min_in_sync)}
     # The key of a verdict is its id: compaction drops what was delivered twice.
-    written = (
+    written: tuple[Topic, ...] = (
         Topic(names.escalations, "compact,delete", how.escalations_days, *width, synced),
         Topic(names.shadow, "compact,delete", how.shadow_days, *width, synced),
         Topic(
@@ -125,6 +125,9 @@ def owned(settings: Settings) -> tuple[Topic, ...]:
             synced | {"max.message.bytes": str(letter_bytes)},
         ),
     )
+    if settings.quotas:
+        overflow = Topic(names.overflow, "compact,delete", how.escalations_days, *width, synced)
+        written = (*written, overflow)
     if not settings.memory.is_on:
         return written
     return (

@@ -11,7 +11,7 @@ import msgspec
 
 from pipeline.policy import bare
 from pipeline.screen import Screening
-from pipeline.settings import Topics
+from pipeline.settings import Settings, Topics
 from schemas import Reason, Rejected, Verdict
 from schemas.subject_verdict import SubjectVerdict
 
@@ -58,7 +58,10 @@ def writes(
         if position in screening.rejected:
             out.append(dead_letter(record, screening.rejected[position], topics))
         verdicts = screening.verdicts.get(position, ())
-        out.extend(_verdict(record, verdict, topics) for verdict in verdicts)
+        out.extend(
+            _verdict(record, verdict, topics, is_held_back=verdict.id in screening.held_back)
+            for verdict in verdicts
+        )
         out.extend(
             Write(topics.signals, key_of(signal.subject), _encode(signal), ())
             for signal in told.get(position, ())
@@ -98,8 +101,10 @@ def dead_letter(record: Record, rejected: Rejected, topics: Topics) -> Write:
     )
 
 
-def _verdict(record: Record, verdict: Verdict, topics: Topics) -> Write:
-    topic = topics.shadow if verdict.action == "shadow" else topics.escalations
+def _verdict(record: Record, verdict: Verdict, topics: Topics, *, is_held_back: bool) -> Write:
+    topic = topics.overflow if is_held_back else topics.escalations
+    if verdict.action == "shadow":
+        topic = topics.shadow
     key = verdict.id.encode()
     headers = _source(record)
     last = dead_letter(record, _too_large(verdict.id, topic), topics)
@@ -130,7 +135,11 @@ def _source(record: Record) -> Headers:
     )
 
 
-def topics_of(settings: Topics, *, with_memory: bool) -> Iterable[str]:
+def topics_of(settings: Settings) -> Iterable[str]:
     """Return every topic that is written to."""
-    written = (settings.escalations, settings.shadow, settings.dead_letters)
-    return (*written, settings.signals, settings.memory) if with_memory else written
+    topics = settings.topics
+    yield from (topics.escalations, topics.shadow, topics.dead_letters)
+    if settings.quotas:
+        yield topics.overflow
+    if settings.memory.is_on:
+        yield from (topics.signals, topics.memory)

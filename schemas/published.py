@@ -127,6 +127,12 @@ def _asyncapi() -> dict[str, Any]:
             ("Verdict",),
             "Verdicts that are only measured: labels and thresholds on trial.",
         ),
+        "overflow": _channel(
+            "penjaga.overflow",
+            ("Verdict",),
+            "Verdicts to be acted on that were more than a quota allows, as they would be on "
+            "escalations. A verdict may be on both after a crash, under one id, and is never on neither.",
+        ),
         "deadLetters": _channel(
             "penjaga.dead-letters",
             ("DeadLetter",),
@@ -159,6 +165,7 @@ def _asyncapi() -> dict[str, Any]:
             "screen": _operation("receive", "sourceEvents"),
             "escalate": _operation("send", "escalations"),
             "measure": _operation("send", "shadow"),
+            "holdBack": _operation("send", "overflow"),
             "setAside": _operation("send", "deadLetters"),
             "tell": _operation("send", "signals"),
             "correlate": _operation("receive", "signals"),

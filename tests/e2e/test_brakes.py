@@ -119,3 +119,30 @@ async def test_childrens_safety_is_escalated_whatever_floods(
         await until_told(site, 0)
 
         assert {(site.escalations, "csea.grooming"): 1_000} == labels(reader)
+
+
+async def test_what_is_more_than_a_quota_overflows_and_nothing_is_missing(
+    kafka: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """The first hundred reach people, the rest waits on the overflow topic, and all are counted."""
+    flood = [event(n, "hello") for n in range(1_000)]
+    quota = f'[quotas."gambling.*"]\nescalations_a_minute = 100\n{EXTRA}'.replace(
+        "flood_messages = 500", "changed_hours = 0"
+    )
+    with Site.make(kafka, tmp_path, unique, quota) as site:
+        site.start(install(tmp_path, "gambling.promotion", "2"))
+        await send(kafka.bootstrap_servers, site.source, flood)
+        async with Reader(kafka.bootstrap_servers, [site.escalations, site.overflow]) as reader:
+            await reader.until(lambda: labels(reader).total() >= 1_000)
+        ids = {r.key for r in reader.records if b'"behaviour":' not in r.value}
+        found = labels(reader)
+        async with asyncio.timeout(30):
+            while (told := site.metrics())["penjaga_events_received_total"] < 1_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+    assert 100 <= found[site.escalations, "gambling.promotion"] < 200
+    assert 1_000 == found.total() == len(ids)
+    assert found[site.overflow, "gambling.promotion"] == told["penjaga_escalations_held_back_total"]
+    assert {"review", "escalate"} >= {
+        json.loads(r.value)["action"] for r in reader.records if r.topic == site.overflow
+    }

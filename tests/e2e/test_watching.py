@@ -70,6 +70,7 @@ BROKEN: Final = "PENJAGA-FAULT-RAISE"
 NOT_FIRED: Final = {"PenjagaConservationBroken", "PenjagaEscalationsUnusual", "PenjagaRecoverySlow"}
 HEALTHY, TROUBLED, SLOWED = (f"penjaga-{how}" for how in ("healthy", "troubled", "slowed"))
 _SELECTED: Final = '[detectors]\nonly = ["canary", "faulty", "listed_links"]\n'
+_NARROW: Final = '[quotas."custom.*"]\nescalations_a_minute = 10\n'
 # Small batches: while one is screened, no page is served.
 _SMALL: Final = "[screening]\nbatch_records = 50\n"
 
@@ -97,7 +98,7 @@ class Scene:
         extras = {
             HEALTHY: "",
             TROUBLED: _SELECTED,
-            SLOWED: _SELECTED + _SMALL,
+            SLOWED: _SELECTED + _SMALL + _NARROW,
         }
         self.sites = {}
         for job, extra in extras.items():
@@ -235,10 +236,10 @@ def watch(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
 
 
 def test_each_fault_of_a_worker_fires_its_alert(scene: Scene, watch: Watch) -> None:
-    """Eleven faults, each found at Alertmanager by the alert that is meant for it."""
+    """Twelve faults, each found at Alertmanager by the alert that is meant for it."""
     canary = f'penjaga_canary_last_seen_timestamp_seconds{{job="{TROUBLED}"}} > 0'
     until(lambda: watch.ask(canary) != [], 30)
-    scene.begin(watch, SLOWED, "PenjagaDetectorStopped")
+    scene.begin(watch, SLOWED, "PenjagaDetectorStopped", "PenjagaEscalationsHeldBack")
     scene.send(SLOWED, *itertools.repeat(event(0, FLOOD), 1200))
     scene.see(watch)
     scene.begin(

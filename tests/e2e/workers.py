@@ -42,6 +42,7 @@ class Site:
     source: str
     escalations: str
     shadow: str
+    overflow: str
     dead_letters: str
     signals: str
     memory: str
@@ -60,7 +61,15 @@ class Site:
         escalation_bytes: int | None = None,
     ) -> "Site":
         """Name every topic for this test alone, create them, and write the configuration."""
-        topics = ("events", "escalations", "shadow", "dead-letters", "signals", "memory")
+        topics = (
+            "events",
+            "escalations",
+            "shadow",
+            "overflow",
+            "dead-letters",
+            "signals",
+            "memory",
+        )
         names = [unique(n) for n in (*topics, "group")]
         site = cls(broker, folder, *names, extra=extra)
         for topic in names[:-1]:
@@ -75,6 +84,7 @@ group = "{site.group}"
 [topics]
 escalations = "{site.escalations}"
 shadow = "{site.shadow}"
+overflow = "{site.overflow}"
 dead_letters = "{site.dead_letters}"
 signals = "{site.signals}"
 memory = "{site.memory}"

@@ -103,6 +103,13 @@ def test_labels_of_ones_own_can_have_rules(tmp_path: Path) -> None:
     assert {"custom.something", "hate.*"} <= set(load(written(tmp_path, content), {}).policy)
 
 
+def test_only_labels_there_are_can_have_a_quota(tmp_path: Path) -> None:
+    """Or it would hold back nothing."""
+    content = '[quotas."frauds.*"]\nescalations_a_minute = 5\n'
+    with pytest.raises(SettingsError, match=r":1: unknown label `frauds\.\*`, expected a family"):
+        load(written(tmp_path, content), {})
+
+
 def test_only_labels_there_are_can_be_spared(tmp_path: Path) -> None:
     """A family that nobody writes would spare nothing."""
     with pytest.raises(SettingsError, match=r":2: unknown label `csea`, expected a family such as"):
@@ -144,9 +151,9 @@ def test_a_variable_overrides_the_file(tmp_path: Path, variable: str) -> None:
 
 
 def test_every_section_of_plain_values_can_be_overridden() -> None:
-    """All but the tables of behaviours, feeds, policy and sources."""
+    """All but the tables of behaviours, feeds, policy, quotas and sources."""
     sections = {variable.split("_")[1].lower() for variable in OVERRIDES}
-    tables = {"behaviours", "feeds", "policy", "sources"}
+    tables = {"behaviours", "feeds", "policy", "quotas", "sources"}
     plain = {f.name for f in msgspec.structs.fields(Settings)} - tables
 
     assert plain == sections

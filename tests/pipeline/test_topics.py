@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pipeline.settings import Settings, SettingsError, load
+from pipeline.settings import Quota, Settings, SettingsError, load
 from pipeline.topics import HEADER_BYTES, Found, Plan, lines, owned, plan
 from pipeline.writes import topics_of
 
@@ -31,7 +31,7 @@ def but(name: str, **changes: object) -> dict[str, Found]:
 
 def test_every_topic_that_a_worker_writes_to_is_owned() -> None:
     """And none besides, so that a topic of the platform's is never touched."""
-    assert set(topics_of(NAMES, with_memory=True)) == {topic.name for topic in owned(SETTINGS)}
+    assert set(topics_of(SETTINGS)) == {topic.name for topic in owned(SETTINGS)}
 
 
 def test_topics_are_kept_as_their_records_have_to_be() -> None:
@@ -84,6 +84,16 @@ def test_nothing_is_left_to_do_on_a_cluster_that_is_as_wanted() -> None:
 
     assert Plan() == plan(SETTINGS, there)
     assert [] == lines(Plan())
+
+
+def test_the_overflow_topic_is_wanted_only_with_a_quota() -> None:
+    """Kept for as long as escalations are."""
+    quotas = {"fraud.*": Quota(escalations_a_minute=5)}
+    found = plan(msgspec.structs.replace(SETTINGS, quotas=quotas), as_wanted())
+
+    assert [NAMES.overflow] == [step.topic.name for step in found.create]
+    assert found.create[0].topic.days == SETTINGS.provisioning.escalations_days
+    assert NAMES.overflow not in {topic.name for topic in owned(SETTINGS)}
 
 
 def test_what_is_missing_is_created() -> None:

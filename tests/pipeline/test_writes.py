@@ -4,7 +4,7 @@ import msgspec
 import orjson
 
 from pipeline.line import Line
-from pipeline.settings import Topics
+from pipeline.settings import Memory, Quota, Settings, Topics
 from pipeline.writes import Record, Write, dead_letter, subject_verdict, topics_of, writes
 from schemas import Reason, Rejected, Verdict
 from schemas.signal import Signal
@@ -203,8 +203,32 @@ def test_a_subject_verdict_shrinks_then_becomes_a_dead_letter() -> None:
 def test_every_topic_written_to_is_named() -> None:
     """What is checked at start is what is written to."""
     written = ("out", "quiet", "bin")
+    without = Settings(topics=TOPICS, memory=Memory(store="off"))
+    quotas = {"fraud.*": Quota(escalations_a_minute=1)}
 
-    assert written == tuple(topics_of(TOPICS, with_memory=False))
-    assert (*written, "penjaga.signals", "penjaga.memory") == tuple(
-        topics_of(TOPICS, with_memory=True)
+    assert written == tuple(topics_of(without))
+    assert (*written, "penjaga.overflow") == tuple(
+        topics_of(msgspec.structs.replace(without, quotas=quotas))
     )
+    assert (*written, "penjaga.signals", "penjaga.memory") == tuple(
+        topics_of(Settings(topics=TOPICS))
+    )
+
+
+def test_what_is_held_back_goes_to_the_overflow_topic_as_it_is(built: Line) -> None:
+    """The same key, value and headers; what is only measured stays where it was."""
+    screening = built.screen(SOURCE, [record(CANARY)])
+    [verdict] = screening.verdicts[0]
+    records = [Record(SOURCE, 0, 0, None, b"x")]
+    for action, usual, late in (
+        ("review", "out", "penjaga.overflow"),
+        ("shadow", "quiet", "quiet"),
+    ):
+        acted = (msgspec.structs.replace(verdict, action=action),)
+        asking = msgspec.structs.replace(screening, verdicts={0: acted})
+        held = msgspec.structs.replace(asking, held_back=frozenset({verdict.id}))
+        [before] = writes(records.__getitem__, asking, TOPICS)
+        [after] = writes(records.__getitem__, held, TOPICS)
+
+        assert (usual, late) == (before.topic, after.topic)
+        assert (before.key, before.value, before.headers) == (after.key, after.value, after.headers)

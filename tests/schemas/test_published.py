@@ -97,6 +97,7 @@ def test_channels() -> None:
         "sourceEvents",
         "escalations",
         "shadow",
+        "overflow",
         "deadLetters",
         "signals",
         "memory",
