@@ -6,11 +6,19 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A test that fails once must fail again: no random seed, no deadline that a busy machine misses.
 settings.register_profile("penjaga", deadline=None, derandomize=True, database=None)
-settings.load_profile("penjaga")
+# Many more, and other ones each time: `make fuzz`.
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    database=None,
+    max_examples=int(os.environ.get("PENJAGA_FUZZ_EXAMPLES", "0")) or 100,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("fuzz" if "PENJAGA_FUZZ_EXAMPLES" in os.environ else "penjaga")
 
 _REQUIRED: Final = frozenset(filter(None, os.environ.get("PENJAGA_REQUIRE", "").split(",")))
 

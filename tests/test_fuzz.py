@@ -1,0 +1,185 @@
+"""Hostile input: whatever it is, it becomes a value or the error that is promised, and nothing else.
+
+`make fuzz` tries many more, other ones each time.
+"""
+
+import string
+from pathlib import Path
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.folding import fold
+from detectors.lexicon import Lexicon
+from detectors.links import find_links, parse_link
+from pipeline.feed import Feed
+from pipeline.feed_formats import FormatError, items
+from pipeline.memory import Memory, MemoryVersionError, decoded
+from pipeline.settings import Settings, SettingsError, load
+from schemas import Event, Rejected
+from schemas.document import Document, DocumentError
+from schemas.source import MappingError, SourceMapping
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = (ROOT / "deploy" / "penjaga.toml").read_text(encoding="utf-8").splitlines()
+TERMS = """
+[[terms]]
+id = "gambling.en.spin"
+label = "gambling.promotion"
+group = "brand"
+weight = 0.4
+any = ["lucky spin"]
+fires = ["try lucky spin now"]
+silent = ["spin the wheel"]
+""".splitlines()
+ODD = st.sampled_from(
+    [
+        "",
+        "\x00",
+        "\ud7ff",
+        "[",
+        "]",
+        '"""',
+        "= ",
+        "{}",
+        "-1",
+        "1e999",
+        "nan",
+        "[[x]]",
+        "true",
+        "'",
+        "\\",
+        "#",
+    ]
+)
+PIECES = st.sampled_from(
+    [
+        "http", "https", "hxxp", "://", "[:]//", "www.", ".", "[.]", "(dot)", " dot ", "titik", "com",
+        "com.my", "xn--", "evil", "a" * 300, "%2e", "%", "?u=", "&", "#", "@",
+        ":8080", "/", "\\", "1.2.3.4", "0x7f.1",
+        "[::1]", "wa.me/", "t.me/", "+60 12-345 6789", "🇲🇾", "\u202e", "\u200b", "ｅ", "é", "\n", "<", ">",
+    ]
+)  # fmt: skip
+"""What links are made of, and what hides them."""
+NAMES = st.sampled_from(
+    [
+        "id",
+        "platform",
+        "kind",
+        "occurred_at",
+        "text",
+        "actor.id",
+        "audience.kind",
+        "nothing",
+        "actor",
+    ]
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+FEEDS = {
+    "plain": Feed(url="file:///x", label="fraud.phishing"),
+    "hosts": Feed(url="file:///x", label="fraud.phishing", format="hosts"),
+    "adblock": Feed(url="file:///x", label="fraud.phishing", format="adblock"),
+    "csv": Feed(url="file:///x", label="fraud.phishing", format="csv", column="a"),
+    "json": Feed(url="file:///x", label="fraud.phishing", format="json", field="a.b"),
+    "jsonl": Feed(url="file:///x", label="fraud.phishing", format="jsonl", field="a"),
+}
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, lines: list[str]) -> str:
+    """Draw a document in which some lines are missing, doubled, cut, or hold something odd."""
+    kept = list(lines)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(kept) - 1))
+        match draw(st.sampled_from(["drop", "double", "cut", "odd", "text"])):
+            case "drop":
+                kept[at] = ""
+            case "double":
+                kept.insert(at, kept[at])
+            case "cut":
+                kept[at] = kept[at][: draw(st.integers(0, len(kept[at])))]
+            case "odd":
+                kept[at] = kept[at].partition("=")[0] + "= " + draw(ODD)
+            case _:
+                kept[at] = draw(st.text(alphabet=string.printable, max_size=30))
+    return "\n".join(kept)
+
+
+@given(spoilt(SHIPPED))
+def test_any_configuration_is_read_or_refused_by_its_line(tmp_path_factory, content: str) -> None:  # noqa: ANN001
+    """The error names the file; what is read is whole."""
+    path = tmp_path_factory.getbasetemp() / "fuzzed.toml"
+    path.write_text(content, encoding="utf-8")
+    try:
+        settings = load(path, {})
+    except SettingsError as error:
+        assert str(error).startswith(f"{path}:")  # noqa: PT017
+    else:
+        assert isinstance(settings, Settings)
+
+
+@given(spoilt(TERMS))
+def test_any_lexicon_is_read_or_refused_by_its_line(content: str) -> None:
+    """No expression of a term hangs or breaks what reads it."""
+    try:
+        lexicon = Lexicon([Document(content, "fuzzed.toml")])
+    except DocumentError as error:
+        assert str(error).startswith("fuzzed.toml:")  # noqa: PT017
+    else:
+        assert len(lexicon.terms) <= 2
+
+
+@given(st.dictionaries(NAMES, st.text(alphabet="abc.[]*0 ", max_size=12), max_size=9), JSON)
+def test_any_mapping_is_refused_or_maps_any_record(fields: dict[str, str], record: object) -> None:
+    """What a mapping that was accepted makes of a record is an event or a reason."""
+    try:
+        mapping = SourceMapping.compile(fields)
+    except MappingError as error:
+        assert error.field in str(error)  # noqa: PT017
+    else:
+        assert isinstance(mapping.decode(msgspec.json.encode(record)), Event | Rejected)
+
+
+@given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join))
+def test_links_lie_within_any_text(text: str) -> None:
+    """In order, each in its place, with a host; and what was found can be read again."""
+    links = find_links(fold(text))
+
+    assert all(0 <= link.start < link.end <= len(text) for link in links)
+    assert all(link.host for link in links)
+    assert len(links) <= len(text)
+    parse_link(text)
+
+
+@given(
+    st.sampled_from(sorted(FEEDS)), st.binary(max_size=200) | st.text(max_size=200).map(str.encode)
+)
+def test_any_list_is_taken_apart_or_refused(format_: str, body: bytes) -> None:
+    """By every reader; a list that is refused says so."""
+    try:
+        found = list(items(body, FEEDS[format_]))
+    except FormatError as error:
+        assert str(error)  # noqa: PT017
+    else:
+        assert len(found) <= len(body) + 1
+
+
+@given(st.binary(max_size=200) | JSON.map(msgspec.msgpack.encode) | JSON.map(msgspec.json.encode))
+def test_any_memory_is_read_or_refused(content: bytes) -> None:
+    """What is on the memory topic may have been written by anybody."""
+    try:
+        memory = decoded(content)
+    except (msgspec.MsgspecError, MemoryVersionError):
+        return
+    assert isinstance(memory, Memory)
