@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(USABLE)' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint bench bench-quick dashboards fuzz sbom audit lock clean
+.PHONY: help install demo test lint bench bench-quick dashboards soak fuzz sbom audit lock clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,9 @@ dashboards: install  ## Write Grafana's dashboards from deploy/grafana/pages.py.
 	$(BIN)/python deploy/grafana
 
 # Without local folders of packages, whose hashes nobody else could find.
+soak: install  ## Work at half speed while faults happen, MINUTES=60 of it; needs Kafka's jars: build/soak.
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60)
+
 fuzz: install  ## Try hostile input for long; EXAMPLES=100000 for longer.
 	PENJAGA_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/test_fuzz.py
 

@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn
 
 import faust
 import msgspec
+from faust.auth import OAuthCredentials
 from faust.types import TP
 
 from pipeline import status
@@ -40,6 +41,7 @@ from pipeline.screen import Screening
 from pipeline.settings import Kafka, Settings
 from pipeline.store import Subjects
 from pipeline.subjects import BATCH_RECORDS, Correlator
+from pipeline.token import TokenFile
 from pipeline.transport import (
     SCHEME,
     Chunk,
@@ -484,6 +486,9 @@ def _note(recent: Writer, screening: Screening, now: datetime) -> None:
 def _credentials(kafka: Kafka) -> Any:
     context = kafka.ssl_context()
     if kafka.security_protocol.startswith("SASL"):
+        if kafka.sasl_mechanism == "OAUTHBEARER":
+            token = TokenFile(Path(kafka.sasl_token_file))
+            return OAuthCredentials(oauth_cb=token, ssl_context=context)
         return faust.SASLCredentials(
             username=kafka.sasl_username,
             password=kafka.sasl_password(),

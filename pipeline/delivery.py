@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 )
 
 from pipeline.settings import Kafka
+from pipeline.token import TokenFile
 from pipeline.writes import Write
 
 log: Final = logging.getLogger(__name__)
@@ -59,7 +61,14 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
         "security_protocol": kafka.security_protocol,
         "ssl_context": kafka.ssl_context(),
     }
-    if kafka.security_protocol.startswith("SASL"):
+    if not kafka.security_protocol.startswith("SASL"):
+        return options
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        options |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_oauth_token_provider": TokenFile(Path(kafka.sasl_token_file)),
+        }
+    else:
         options |= {
             "sasl_mechanism": kafka.sasl_mechanism,
             "sasl_plain_username": kafka.sasl_username,
@@ -119,8 +128,10 @@ class Delivery:
                 max_request_size=_REQUEST_BYTES,
             )
             try:
-                await producer.start()
-            except KafkaError as error:
+                # The client itself tries for ever where a broker takes it and then tells it nothing.
+                async with asyncio.timeout_at(give_up):
+                    await producer.start()
+            except (KafkaError, TimeoutError) as error:
                 await producer.stop()
                 left = give_up - loop.time()
                 if left <= 0:

@@ -120,7 +120,8 @@ async def _unreachable(address: str) -> str:
 
 def _who(kafka: Kafka) -> str:
     if kafka.security_protocol.startswith("SASL"):
-        return f"accepted as {kafka.sasl_username} by {kafka.sasl_mechanism} over {kafka.security_protocol}"
+        name = kafka.sasl_username or "whom the token names"
+        return f"accepted as {name} by {kafka.sasl_mechanism} over {kafka.security_protocol}"
     return f"none needed over {kafka.security_protocol}"
 
 
@@ -129,7 +130,7 @@ def _refused(kafka: Kafka, said: str) -> Check:
     if kafka.security_protocol.startswith("SASL"):
         do += (
             "; check kafka.sasl_mechanism, sasl_username, and the password "
-            "(PENJAGA_KAFKA_SASL_PASSWORD or sasl_password_file)"
+            "(PENJAGA_KAFKA_SASL_PASSWORD or sasl_password_file), or the token in sasl_token_file"
         )
     if kafka.security_protocol.endswith("SSL"):
         do += "; check that ca_file signed the broker's certificate, and that it names the broker's host"

@@ -54,9 +54,13 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bootstrap_servers: Annotated[str, msgspec.Meta(min_length=1)] = "localhost:9092"
     group: Annotated[str, msgspec.Meta(min_length=1, max_length=249)] = "penjaga"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = (
+        "SCRAM-SHA-512"
+    )
     sasl_username: str = ""
     sasl_password_file: str = ""
+    sasl_token_file: str = ""
+    """What OAUTHBEARER shows; read again for every connection."""
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
@@ -361,14 +365,26 @@ def _check_kafka(document: Document, kafka: Kafka) -> None:
         if not _ADDRESS.fullmatch(server.strip()):
             where = ("kafka", "bootstrap_servers")
             raise document.error(where, f"expected host:port, separated by commas, got `{server}`")
-    for name in ("ca_file", "certificate_file", "key_file", "sasl_password_file"):
+    for name in (
+        "ca_file",
+        "certificate_file",
+        "key_file",
+        "sasl_password_file",
+        "sasl_token_file",
+    ):
         _check_file(document, "kafka", name, getattr(kafka, name))
     try:
         kafka.ssl_context()
     except (OSError, ssl.SSLError) as error:
         problem = f"the certificates cannot be used: {error}"
         raise document.error(("kafka", "certificate_file"), problem) from None
-    if kafka.security_protocol.startswith("SASL"):
+    if not kafka.security_protocol.startswith("SASL"):
+        return
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        if not kafka.sasl_token_file:
+            problem = "expected a file with a token in sasl_token_file under OAUTHBEARER"
+            raise document.error(("kafka",), problem)
+    else:
         if not kafka.sasl_username:
             raise document.error(("kafka",), "sasl_username: expected one under SASL")
         if not kafka.sasl_password():

@@ -166,7 +166,7 @@ class KafkaCluster:
 
     @property
     def sasl_servers(self) -> str:
-        """Where every node asks for a password: SASL_PLAINTEXT, mechanism PLAIN."""
+        """Where every node asks for a password or a token: SASL_PLAINTEXT, PLAIN or OAUTHBEARER."""
         return ",".join(self._sasl(node) for node in self.nodes)
 
     @property
@@ -279,7 +279,12 @@ class KafkaCluster:
             "listener.security.protocol.map": (
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SECURE:SASL_SSL"
             ),
-            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.enabled.mechanisms": "PLAIN,OAUTHBEARER",
+            # Kafka's own validator for tests: tokens are not signed, but their times and names count.
+            "listener.name.sasl.oauthbearer.sasl.jaas.config": (
+                f"{modules}.oauthbearer.OAuthBearerLoginModule required "
+                'unsecuredLoginStringClaim_sub="broker";'
+            ),
             "listener.name.sasl.plain.sasl.jaas.config": (
                 f"{modules}.plain.PlainLoginModule required {users};"
             ),

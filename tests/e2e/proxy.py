@@ -63,6 +63,9 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if not self.upstream:
+            writer.close()
+            return
         host, _, port = self.upstream.partition(":")
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection(host, int(port))

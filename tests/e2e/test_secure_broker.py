@@ -1,7 +1,9 @@
 """A broker that asks for certificates and passwords: a worker gets in with both, and with nothing less."""
 
+import base64
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +132,42 @@ async def test_a_broker_that_another_authority_vouches_for_is_not_trusted(
         await stopped(worker)
 
     assert status.UNREACHABLE == worker.returncode
+
+
+def token(seconds: float) -> str:
+    """Return a token that Kafka's validator for tests takes for so long; it has no signature."""
+    now = time.time()
+    parts = ({"alg": "none"}, {"sub": USER, "iat": now - 3600, "exp": now + seconds})
+    coded = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    return b".".join(coded).decode() + "."
+
+
+async def test_a_token_is_shown_and_read_again_when_it_is_renewed(
+    cluster: KafkaCluster, unique: Unique, tmp_path: Path
+) -> None:
+    """With one that has expired the worker ends; once the file holds another, the next gets in."""
+    plain = Broker("kafka", cluster.bootstrap_servers)
+    path = tmp_path / "token"
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": cluster.sasl_servers,
+        "PENJAGA_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "PENJAGA_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+        "PENJAGA_KAFKA_SASL_TOKEN_FILE": str(path),
+        "PENJAGA_KAFKA_CONNECT_SECONDS": "6",
+    }
+    with Site.make(plain, tmp_path, unique) as site:
+        path.write_text(token(-60))
+        refused = site.start(environment)
+        await stopped(refused)
+        path.write_text(f"{token(3600)}\n")
+        worker = site.start(environment)
+        async with Reader(cluster.bootstrap_servers, [site.escalations]) as reader:
+            await send(site, [message(n) for n in range(50)])
+            await reader.until(lambda: len(reader.keys(site.escalations)) == 50)
+        worker.send_signal(signal.SIGTERM)
+        await stopped(worker)
+        log = site.log.read_text(encoding="utf-8")
+
+    assert status.UNREACHABLE == refused.returncode
+    assert 0 == worker.returncode
+    assert token(0).partition(".")[0] not in log

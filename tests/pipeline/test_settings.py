@@ -267,6 +267,14 @@ def test_what_kubernetes_sets_for_a_service_is_no_mistake() -> None:
             },
             "expected a password in PENJAGA_KAFKA_SASL_PASSWORD",
         ),
+        (
+            {
+                "PENJAGA_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+                "PENJAGA_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            },
+            "expected a file with a token in sasl_token_file",
+        ),
+        ({"PENJAGA_KAFKA_SASL_TOKEN_FILE": "/nowhere/t"}, "sasl_token_file: cannot read"),
     ],
 )
 def test_a_connection_that_cannot_be_made_is_refused_early(
