@@ -17,6 +17,10 @@ from schemas.subject_verdict import SubjectVerdict
 
 Headers = tuple[tuple[str, bytes], ...]
 
+_TRACE_BYTES: Final = 512
+"""As much as anybody has to pass on (W3C Trace Context, 3.3.1.5)."""
+_TRACE_HEADERS: Final = frozenset({"traceparent", "tracestate"})
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -106,7 +110,7 @@ def _verdict(record: Record, verdict: Verdict, topics: Topics, *, is_held_back: 
     if verdict.action == "shadow":
         topic = topics.shadow
     key = verdict.id.encode()
-    headers = _source(record)
+    headers = (*_source(record), *_trace(record))
     last = dead_letter(record, _too_large(verdict.id, topic), topics)
     reduced = Write(topic, key, _encode(_reduced(verdict)), headers, last)
     return Write(topic, key, _encode(verdict), headers, reduced)
@@ -132,6 +136,15 @@ def _source(record: Record) -> Headers:
         ("penjaga-source-topic", record.topic.encode()),
         ("penjaga-source-partition", str(record.partition).encode()),
         ("penjaga-source-offset", str(record.offset).encode()),
+    )
+
+
+def _trace(record: Record) -> Headers:
+    """Return the context of whoever traces messages (W3C Trace Context), so that an escalation is in it."""
+    return tuple(
+        (name, value)
+        for name, value in record.headers
+        if name in _TRACE_HEADERS and len(value) <= _TRACE_BYTES
     )
 
 

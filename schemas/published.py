@@ -54,7 +54,15 @@ _DEAD_LETTER_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "The record's key, as it was; left out if it had none.",
     },
 }
-_OPTIONAL_HEADERS: Final = frozenset({"penjaga-source-key"})
+_VERDICT_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    **_SOURCE_HEADERS,
+    "traceparent": {
+        "type": "string",
+        "description": "The record's own, if it had one: W3C Trace Context.",
+    },
+    "tracestate": {"type": "string", "description": "Likewise."},
+}
+_OPTIONAL_HEADERS: Final = frozenset({"penjaga-source-key", "traceparent", "tracestate"})
 
 
 def files() -> dict[str, bytes]:
@@ -199,7 +207,7 @@ def _messages() -> dict[str, Any]:
         },
         "Verdict": {
             "contentType": _JSON,
-            "headers": _headers(_SOURCE_HEADERS),
+            "headers": _headers(_VERDICT_HEADERS),
             "payload": {"$ref": "#/components/schemas/Verdict"},
             "bindings": {"kafka": {"key": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}},
             "examples": [{"payload": msgspec.to_builtins(verdict)}],

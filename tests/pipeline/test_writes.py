@@ -45,6 +45,19 @@ def test_an_escalation_is_keyed_by_its_id(built: Line) -> None:
     } == dict(write.headers)
 
 
+def test_an_escalation_stays_in_the_trace_of_its_message(built: Line) -> None:
+    """W3C Trace Context goes along; other headers, and more of it than anybody has to pass on, do not."""
+    parent, long = ("traceparent", b"00-4bf92f35-00f067aa-01"), ("tracestate", b"a=" + b"b" * 511)
+    headers = (("cookie", b"secret"), parent, long)
+    source = Record(SOURCE, 0, 0, None, record(CANARY), headers)
+    [write] = writes([source].__getitem__, built.screen(SOURCE, [source.value]), TOPICS)
+
+    assert parent in write.headers
+    assert write.fallback is not None
+    assert parent in write.fallback.headers
+    assert {"cookie", "tracestate"}.isdisjoint(dict(write.headers))
+
+
 def test_a_shadow_verdict_goes_to_the_shadow_topic(built: Line) -> None:
     """What is only measured never reaches the escalations."""
     screening = built.screen(SOURCE, [record(CANARY)])
