@@ -291,7 +291,8 @@ platform = {{ constant = "acme" }}
 def test_a_broker_that_is_not_there_is_named_and_ends_the_worker(tmp_path: Path) -> None:
     """The worker tries again with pauses, says so, and exits 69 when the time is up."""
     nowhere = Broker("nowhere", "127.0.0.1:1")
-    site = Site(nowhere, tmp_path, "events", "out", "shadow", "dead", "signals", "memory", "group")
+    names = ("events", "out", "shadow", "overflow", "dead", "signals", "memory", "group")
+    site = Site(nowhere, tmp_path, *names)
     site.config.write_text(
         '[kafka]\nbootstrap_servers = "127.0.0.1:1"\nconnect_seconds = 2.0\n'
         f"[web]\nport = {site.port}\n"
@@ -312,7 +313,7 @@ def test_a_topic_that_is_not_there_is_named_and_ends_the_worker(tmp_path: Path) 
         site = Site(
             Broker("strict", cluster.bootstrap_servers),
             tmp_path,
-            *("nothing", "out", "s", "d", "signals", "memory", "g"),
+            *("nothing", "out", "s", "o", "d", "signals", "memory", "g"),
         )
         site.config.write_text(
             f'[kafka]\nbootstrap_servers = "{cluster.bootstrap_servers}"\nconnect_seconds = 2.0\n'
