@@ -1,4 +1,8 @@
-"""Latest: the line with the newest lists of bad links, the one thing that changes while a worker runs."""
+"""Latest: the line as it is now. What changes while a worker runs is here.
+
+Newer lists of bad links are taken as they come; brakes stop detectors that flood, and quotas hold back what
+is more than people can look at. `Line` itself knows nothing of what was before.
+"""
 
 import asyncio
 import logging
