@@ -37,8 +37,6 @@ SHIPPED: Final = Path(str(resources.files("detectors") / "models"))
 FOLDS: Final = 5
 STRENGTH: Final = 30.0
 """Inverse of the regularisation: of 10, 30 and 100 the best on rows not seen."""
-GATE_TERMS: Final = 0.4
-"""A text passes the gate when terms of this sum would make it worth reporting; with more it has an anchor."""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -53,12 +51,15 @@ class Family(msgspec.Struct, frozen=True):
     """From which sum on terms are so sure that wording takes nothing away from them."""
     least: float
     """The score from which the detector reports."""
+    gate: float
+    """A text passes the gate when terms of this sum would make it worth reporting; with more it is
+    looked at for these."""
 
 
 FAMILIES: Final = {
-    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 0.4),
-    "fraud": Family("scam_texts", "fraud", 0.0065, 0.7, 0.4),
-    "bullying": Family("harassment", "bullying", 0.02, 0.0, 0.25),
+    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 0.4, 0.4),
+    "fraud": Family("scam_texts", "fraud", 0.0065, 0.7, 0.4, 0.4),
+    "bullying": Family("harassment", "bullying", 0.02, 0.0, 0.25, 0.1),
 }
 _LEVELS: Final = 127
 
@@ -240,7 +241,7 @@ def curve(family: Family, margins: Floats, terms: Floats, is_positive: Mask) -> 
     model = LogisticRegression(C=1e6).fit(both, is_positive, sample_weight=weights)
     (margin, term), bias = model.coef_[0], model.intercept_[0]
     least = np.log(family.least / (1 - family.least))
-    gate = float((least - bias - term * GATE_TERMS) / margin)
+    gate = float((least - bias - term * family.gate) / margin)
     return Curve(
         bias=round(float(bias), 4), margin=round(float(margin), 4), terms=round(float(term), 4),
         gate=round(gate, 4), sure=family.sure,
