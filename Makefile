@@ -36,7 +36,6 @@ bench-quick: install  ## Measure the pure computing in half a minute; compare wi
 dashboards: install  ## Write Grafana's dashboards from deploy/grafana/pages.py.
 	$(BIN)/python deploy/grafana
 
-# Without local folders of packages, whose hashes nobody else could find.
 soak: install  ## Work at half speed while faults happen, MINUTES=60 of it; needs Kafka's jars: build/soak.
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60)
 
@@ -51,6 +50,7 @@ sbom: install  ## List what the image is made of, with versions and hashes: buil
 audit: install  ## Ask PyPI which packages of the image have known vulnerabilities; needs its advisory service.
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r deploy/requirements.lock
 
+# Without local folders of packages, whose hashes nobody else could find.
 lock: install  ## Renew requirements.lock, and the image's, within the bounds of pyproject.toml.
 	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \

@@ -17,7 +17,7 @@ import regex
 from detectors.contacts import ways
 from detectors.contract import Candidate, Match, Pattern
 from detectors.folding import FoldedBatch, fold
-from detectors.lexicon import Lexicon, reach, span
+from detectors.lexicon import Lexicon, reach, span, summed
 from detectors.wording import Wording
 from schemas import Evidence, Finding
 
@@ -237,7 +237,7 @@ class GamblingPromotion:
 
     def terms(self, candidate: Candidate) -> float:
         """Return the sum of the terms, without wording; -1..2."""
-        return _sum(self._evidence(candidate))
+        return summed(self._evidence(candidate))
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield one finding for each candidate that scores at least `LEAST_SCORE`."""
@@ -289,10 +289,6 @@ class GamblingPromotion:
     def _group(self, evidence: Evidence) -> str:
         term = self._lexicon.terms.get(evidence.term)
         return term.group if term else evidence.term.split(".")[1]
-
-
-def _sum(evidence: Iterable[Evidence]) -> float:
-    return round(sum(e.weight for e in evidence), 4)
 
 
 def _name(candidate: Candidate) -> tuple[Evidence, ...]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from detectors.contract import Candidate
 from detectors.folding import FoldedBatch
-from detectors.lexicon import Lexicon, Term, reach, span, total
+from detectors.lexicon import Lexicon, Term, reach, span, summed, total
 from detectors.wording import Kinds, Wording
 from schemas import Evidence, Finding
 
@@ -89,7 +89,7 @@ class Harassment:
     """  # noqa: D205 - the first sentence is the page's first paragraph
 
     name: Final = "harassment"
-    labels: Final = frozenset({HARASSMENT, DOXXING_OR_THREAT})
+    labels: Final = frozenset(LABELS)
 
     def __init__(self) -> None:
         """Load the shipped lexicon and the shipped model of wording.
@@ -120,7 +120,7 @@ class Harassment:
 
     def terms(self, candidate: Candidate) -> float:
         """Return the sum of the terms, without wording, of the label they tell most of; -2..2."""
-        return max(_sum(self._evidence(candidate, label)) for label in LABELS)
+        return max(summed(self._evidence(candidate, label)) for label in LABELS)
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield, for each candidate, at most one finding of each label.
@@ -179,10 +179,6 @@ class Harassment:
     def _group(self, evidence: Evidence) -> str:
         term = self._lexicon.terms.get(evidence.term)
         return term.group if term else ""
-
-
-def _sum(evidence: Iterable[Evidence]) -> float:
-    return round(sum(e.weight for e in evidence), 4)
 
 
 def _target(candidate: Candidate) -> Iterator[Evidence]:

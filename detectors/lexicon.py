@@ -135,9 +135,14 @@ class Lexicon:
         return tuple(Evidence(t.id, t.weight, m.start, m.end) for t, m in picked)
 
 
-def total(evidence: Sequence[Evidence]) -> float:
+def summed(evidence: Iterable[Evidence]) -> float:
+    """Add up weights, to four decimals."""
+    return round(sum(e.weight for e in evidence), 4)
+
+
+def total(evidence: Iterable[Evidence]) -> float:
     """Add up weights, cut to 0..1, to four decimals."""
-    return round(min(1.0, max(0.0, sum(e.weight for e in evidence))), 4)
+    return min(1.0, max(0.0, summed(evidence)))
 
 
 def reach(terms: Iterable[Term]) -> float:

@@ -7,7 +7,7 @@ from typing import Final
 from detectors.contacts import ways
 from detectors.contract import Candidate, Pattern
 from detectors.folding import FoldedBatch
-from detectors.lexicon import Lexicon, reach, span
+from detectors.lexicon import Lexicon, reach, span, summed
 from detectors.wording import Kinds, Wording
 from schemas import Evidence, Finding
 
@@ -87,7 +87,7 @@ class ScamTexts:
 
     def terms(self, candidate: Candidate) -> float:
         """Return the sum of the terms, without wording, of the kind of scam they tell most of; -2..2."""
-        return _sum(self._best(candidate)[1])
+        return summed(self._best(candidate)[1])
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield, for each event that reads like a scam, the kind it reads most like."""
@@ -111,7 +111,7 @@ class ScamTexts:
         }
         if not anchored:
             return "", shared
-        label = max(anchored, key=lambda kind: _sum(anchored[kind]))
+        label = max(anchored, key=lambda kind: summed(anchored[kind]))
         return label, (*anchored[label], *shared)
 
     def _finding(
@@ -135,7 +135,3 @@ class ScamTexts:
         terms = (self._lexicon.terms.get(e.term) for e in evidence if e.weight > 0)
         groups = (term.group if term else "wording" for term in terms)
         return ", ".join(dict.fromkeys(group.replace("_", " ") for group in groups))
-
-
-def _sum(evidence: Iterable[Evidence]) -> float:
-    return round(sum(e.weight for e in evidence), 4)

@@ -7,7 +7,6 @@ again. Without a change it is the traffic that changed, and everything is escala
 """
 
 import contextlib
-import json
 import logging
 import os
 from collections import Counter
@@ -27,6 +26,8 @@ log: Final = logging.getLogger(__name__)
 _RELEASED_BELOW: Final = 0.5
 """A detector may escalate again when it flags less than this part of the share that made it stop."""
 _HOUR: Final = 3600.0
+
+_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, float]])
 
 
 class Flood:
@@ -84,10 +85,8 @@ class Versions:
         self._path = path
         self._seen: dict[str, dict[str, float]] = {}
         if path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._seen = msgspec.convert(
-                    json.loads(path.read_bytes()), dict[str, dict[str, float]]
-                )
+            with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+                self._seen = _decoder.decode(path.read_bytes())
 
     def changed(self, running: Mapping[str, str], now: float, hours: float) -> frozenset[str]:
         """Return the detectors of which the running version is no older than so many hours."""
@@ -107,7 +106,7 @@ class Versions:
             return
         partial = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
-            partial.write_text(json.dumps(self._seen))
+            partial.write_bytes(msgspec.json.encode(self._seen))
             partial.replace(self._path)
         except OSError as error:
             log.warning("cannot keep which detectors ran in %s: %s", self._path, error.strerror)

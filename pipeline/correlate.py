@@ -177,6 +177,7 @@ def _of_sender(sender: str, traces: list[Trace], row: Behaviour, now: float) -> 
     own = [t for t in traces if t.actor_id == sender]
     if row.counts != "cues":
         return _added(_keyed(own, row), row, now)
+    # Most have shown too little for it to matter how likely any of it is.
     if len({cue for t in own for cue in t.cues}) < row.least:
         return Sum(0.0, (), 1.0, ())
     others = [t for t in traces if t.actor_id != sender]

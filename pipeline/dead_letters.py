@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import aiokafka
 import msgspec
-from aiokafka.errors import KafkaError
 
-from pipeline.delivery import BrokerUnreachableError, client_options
+from pipeline.delivery import BrokerUnreachableError, client_options, connect
 from pipeline.settings import Kafka
 from pipeline.writes import Headers, Record
 
@@ -44,13 +43,7 @@ async def read(kafka: Kafka, topic: str, reason: str | None = None) -> AsyncIter
     consumer = aiokafka.AIOKafkaConsumer(
         topic, **client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest"
     )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise BrokerUnreachableError(
-            f"no Kafka broker at {kafka.bootstrap_servers} answered ({type(error).__name__})"
-        ) from None
+    await connect(consumer, kafka)
     try:
         async for letter in _until_now(consumer, topic, kafka):
             if reason is None or letter.reason == reason:

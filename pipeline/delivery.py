@@ -77,6 +77,23 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
     return options
 
 
+async def connect(client: Any, kafka: Kafka) -> None:  # noqa: ANN401  # aiokafka has no types
+    """Start a client of aiokafka; it is stopped if it cannot be.
+
+    Raises:
+        BrokerUnreachableError: if no broker answers it within `connect_seconds`.
+    """
+    try:
+        # By itself it tries for ever where a broker takes it and then tells it nothing.
+        async with asyncio.timeout(kafka.connect_seconds):
+            await client.start()
+    except (KafkaError, TimeoutError) as error:
+        await client.stop()
+        raise BrokerUnreachableError(
+            f"no Kafka broker at {kafka.bootstrap_servers} answered ({type(error).__name__})"
+        ) from None
+
+
 async def check(kafka: Kafka, topics: Sequence[str], equal: Sequence[str] = ()) -> None:
     """See that brokers answer and topics are there, before anything is started that needs them.
 
@@ -128,7 +145,7 @@ class Delivery:
                 max_request_size=_REQUEST_BYTES,
             )
             try:
-                # The client itself tries for ever where a broker takes it and then tells it nothing.
+                # As in `connect`.
                 async with asyncio.timeout_at(give_up):
                     await producer.start()
             except (KafkaError, TimeoutError) as error:

@@ -17,7 +17,7 @@ from schemas import (
     Verdict,
     verdict_id,
 )
-from schemas.labels import Taxonomy, is_of
+from schemas.labels import Taxonomy, entry, is_of
 
 Threshold = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 
@@ -71,8 +71,7 @@ class Policy:
 
     def rule(self, label: str) -> Rule:
         """Return the label's own rule, else its family's (`fraud.*`), else the default."""
-        family = label.partition(".")[0]
-        return self._rules.get(label) or self._rules.get(f"{family}.*") or self._default
+        return entry(self._rules, label) or self._default
 
     def would_escalate(self, finding: Finding) -> bool:
         """Say whether a finding by itself brings its event to people."""

@@ -6,12 +6,14 @@ bytes: whoever has time reads that topic, too. A batch that is read again after 
 otherwise, so a verdict may then be on both topics, under one id; it is never on neither.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from pipeline.settings import Quota
 from schemas import ESCALATIONS, Verdict
+from schemas.labels import entry
 
 _MINUTE = 60.0
 
@@ -19,8 +21,18 @@ _MINUTE = 60.0
 class _Bucket(msgspec.Struct):
     """How many more may be escalated now."""
 
+    most: float
     left: float
-    at: float
+    at: float = -math.inf
+
+    def takes(self, now: float) -> bool:
+        """Take one out, unless it is empty."""
+        self.left = min(self.most, self.left + (now - self.at) * self.most / _MINUTE)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
 
 
 class Quotas:
@@ -28,31 +40,19 @@ class Quotas:
 
     def __init__(self, quotas: Mapping[str, Quota]) -> None:
         """Begin with every bucket full."""
-        self._quotas = quotas
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets = {
+            name: _Bucket(quota.escalations_a_minute, quota.escalations_a_minute)
+            for name, quota in quotas.items()
+        }
 
     def held_back(self, verdicts: Iterable[Verdict], now: float) -> frozenset[str]:
         """Return the ids of the verdicts that do not go to people now; `now` in seconds of any clock."""
-        if not self._quotas:
+        if not self._buckets:
             return frozenset()
         asking = [verdict for verdict in verdicts if verdict.action in ESCALATIONS]
         held = []
         for verdict in sorted(asking, key=lambda one: (-one.score, one.id)):
-            name = self._quota_of(verdict.label)
-            if name is not None and not self._takes(name, now):
+            bucket = entry(self._buckets, verdict.label)
+            if bucket is not None and not bucket.takes(now):
                 held.append(verdict.id)
         return frozenset(held)
-
-    def _quota_of(self, label: str) -> str | None:
-        names = (label, f"{label.partition('.')[0]}.*")
-        return next((name for name in names if name in self._quotas), None)
-
-    def _takes(self, name: str, now: float) -> bool:
-        most = float(self._quotas[name].escalations_a_minute)
-        bucket = self._buckets.setdefault(name, _Bucket(most, now))
-        bucket.left = min(most, bucket.left + (now - bucket.at) * most / _MINUTE)
-        bucket.at = now
-        if bucket.left < 1:
-            return False
-        bucket.left -= 1
-        return True

@@ -256,7 +256,7 @@ class Subjects(Table[bytes, bytes]):
         in_runs(cast("faust.App", self.app), topic)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
-        """Keep what recovery read back, by runs: by the record, Faust's loop costs ten times as much."""
+        """Keep what recovery read back, by runs: by the record, Faust's loop costs twenty times as much."""
         for event in batch:
             message = event.message
             records = message.records if isinstance(message, Run) else [message]

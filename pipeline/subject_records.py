@@ -7,10 +7,9 @@ from typing import Any, Final
 import aiokafka
 import msgspec
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from pipeline.delivery import BrokerUnreachableError, Delivery, client_options
+from pipeline.delivery import BrokerUnreachableError, Delivery, client_options, connect
 from pipeline.memory import Memory, decoded
 from pipeline.settings import Settings
 from pipeline.writes import Write, key_of
@@ -53,13 +52,7 @@ async def _latest(settings: Settings, key: bytes) -> bytes | None:
     consumer = aiokafka.AIOKafkaConsumer(
         topic, **client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest"
     )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise BrokerUnreachableError(
-            f"no Kafka broker at {kafka.bootstrap_servers} answered ({type(error).__name__})"
-        ) from None
+    await connect(consumer, kafka)
     try:
         numbers = sorted(place.partition for place in consumer.assignment())
         if not numbers:

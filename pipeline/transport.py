@@ -140,9 +140,7 @@ def batched(app: faust.App, topic: str, *, records: int, seconds: float) -> Any:
         TypeError: if the app's broker address does not choose this transport, or its queues could be full
             before there are as many chunks as there may be.
     """
-    transport: Any = app.transport
-    if not isinstance(transport, Transport):
-        raise TypeError(f"a batched topic needs a broker address such as {SCHEME}://localhost:9092")
+    transport = _transport_of(app)
     transport.batched[topic] = records
     transport.wait_seconds = min(transport.wait_seconds, seconds)
     if app.conf.stream_buffer_maxsize < 2 * CHUNKS_IN_HAND:
@@ -158,9 +156,19 @@ def batched(app: faust.App, topic: str, *, records: int, seconds: float) -> Any:
 
 
 def in_runs(app: faust.App, topic: str) -> None:
-    """Let a changelog be delivered by the `Run`; its table has to take these for events of one record."""
+    """Let a changelog be delivered by the `Run`; its table has to take these for events of one record.
+
+    Raises:
+        TypeError: if the app's broker address does not choose this transport.
+    """
+    _transport_of(app).runs.add(topic)
+
+
+def _transport_of(app: faust.App) -> "Transport":
     transport: Any = app.transport
-    transport.runs.add(topic)
+    if not isinstance(transport, Transport):
+        raise TypeError(f"a batched topic needs a broker address such as {SCHEME}://localhost:9092")
+    return transport
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):

@@ -106,9 +106,10 @@ def dead_letter(record: Record, rejected: Rejected, topics: Topics) -> Write:
 
 
 def _verdict(record: Record, verdict: Verdict, topics: Topics, *, is_held_back: bool) -> Write:
-    topic = topics.overflow if is_held_back else topics.escalations
     if verdict.action == "shadow":
         topic = topics.shadow
+    else:
+        topic = topics.overflow if is_held_back else topics.escalations
     key = verdict.id.encode()
     headers = (*_source(record), *_trace(record))
     last = dead_letter(record, _too_large(verdict.id, topic), topics)

@@ -4,15 +4,18 @@ Mappings are data (`labels.toml`), so that a lawyer can read and correct them wi
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
 from schemas.document import Document
 from schemas.verdict import Severity
+
+T = TypeVar("T")
 
 LABEL_ID: Final = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"
 """What an id looks like: a family, a dot, a thing."""
@@ -161,4 +164,14 @@ def taxonomy() -> Taxonomy:
 @lru_cache(1024)
 def is_of(label: str, wanted: tuple[str, ...]) -> bool:
     """Say whether a label is one of those wanted, or of a family of them (`fraud.*`)."""
-    return label in wanted or f"{label.partition('.')[0]}.*" in wanted
+    return label in wanted or _family(label) in wanted
+
+
+def entry(table: Mapping[str, T], label: str) -> T | None:
+    """Return what a table has for a label: its own entry, else its family's (`fraud.*`), else None."""
+    own = table.get(label)
+    return table.get(_family(label)) if own is None else own
+
+
+def _family(label: str) -> str:
+    return f"{label.partition('.')[0]}.*"

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,13 +9,13 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import Producer
-from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.signal import Signal, signal_id, subject
 from tests.bench.machine import peak_resident_bytes
 from tests.bench.topics import PARTITIONS, Watch
 from tests.bench.worker import Outputs, Site, Worker
 from tests.e2e.brokers import create_topic
+from tests.e2e.workers import metrics_at
 
 log: Final = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ def remembering(site: Site, subjects: int) -> Remembered:
     shutil.rmtree(kept)
     with Worker(site, name, outputs, name) as worker:
         worker.until_ready()
-        worker.until(lambda: _metric(worker, _RECOVERY) > 0)
-        recovery = _metric(worker, _RECOVERY)
+        worker.until(lambda: metrics_at(worker.port)[_RECOVERY] > 0)
+        recovery = metrics_at(worker.port)[_RECOVERY]
         recovery_peak = peak_resident_bytes(worker.pid)
     return Remembered(
         subjects,
@@ -109,12 +108,3 @@ def _fill(bootstrap_servers: str, topic: str, count: int) -> None:
         )
     if left := producer.flush(120):
         raise RuntimeError(f"{left} signals for topic {topic} were not confirmed within 120 s")
-
-
-def _metric(worker: Worker, name: str) -> float:
-    url = f"http://127.0.0.1:{worker.port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-    return max(
-        sample.value for family in families for sample in family.samples if sample.name == name
-    )

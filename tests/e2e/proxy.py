@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-from types import TracebackType
 from typing import Self
 
 _BYTES = 65_536
@@ -32,12 +31,7 @@ class Proxy:
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         async def close() -> None:
             self._server.close()
             rest = asyncio.all_tasks() - {asyncio.current_task()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.e2e.brokers import Broker
 from tests.e2e.test_delivery import stopped
-from tests.e2e.workers import CANARY, Reader, Site, event, send
+from tests.e2e.workers import CANARY, Reader, Site, event, plugin, send
 
 Unique = Callable[[str], str]
 
@@ -35,7 +35,7 @@ class Eager:
     """
 
     name = "eager"
-    version = "VERSION"
+    version = "2"
     labels = frozenset({"LABEL"})
     patterns = (Pattern("hello", "hello"),)
 
@@ -48,15 +48,9 @@ class Eager:
 '''
 
 
-def install(folder: Path, label: str, version: str) -> dict[str, str]:
-    """Put the detector into a package of its own; return what the worker's environment needs."""
-    info = folder / "packages" / "eager-1.dist-info"
-    info.mkdir(parents=True, exist_ok=True)
-    code = EAGER.replace("LABEL", label).replace("VERSION", version)
-    (folder / "packages" / "eager.py").write_text(code)
-    (info / "METADATA").write_text("Name: eager\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[penjaga.detectors]\neager = eager:Eager\n")
-    return {"PYTHONPATH": str(folder / "packages"), "PYTHONDONTWRITEBYTECODE": "1"}
+def install(folder: Path, label: str) -> dict[str, str]:
+    """Install the detector for one label; return what the worker's environment needs."""
+    return plugin(folder / "packages", "eager", EAGER.replace("LABEL", label))
 
 
 def labels(reader: Reader) -> Counter[tuple[str, str]]:
@@ -79,7 +73,7 @@ async def test_a_changed_detector_that_floods_stops_escalating(
     flood = [event(n, CANARY if n % 100 == 0 else "hello") for n in range(1_000)]
     later = [event(n, "hello") for n in range(2_000, 2_600)]
     with Site.make(kafka, tmp_path, unique, EXTRA) as site:
-        environment = install(tmp_path, "gambling.promotion", "2")
+        environment = install(tmp_path, "gambling.promotion")
         worker = site.start(environment)
         async with Reader(kafka.bootstrap_servers, [site.escalations, site.shadow]) as reader:
             await send(kafka.bootstrap_servers, site.source, flood)
@@ -112,7 +106,7 @@ async def test_childrens_safety_is_escalated_whatever_floods(
     """A detector of a spared label is never stopped."""
     flood = [event(n, "hello") for n in range(1_000)]
     with Site.make(kafka, tmp_path, unique, EXTRA) as site:
-        site.start(install(tmp_path, "csea.grooming", "2"))
+        site.start(install(tmp_path, "csea.grooming"))
         await send(kafka.bootstrap_servers, site.source, flood)
         async with Reader(kafka.bootstrap_servers, [site.escalations, site.shadow]) as reader:
             await reader.until(lambda: labels(reader).total() >= 1_000)
@@ -130,7 +124,7 @@ async def test_what_is_more_than_a_quota_overflows_and_nothing_is_missing(
         "flood_messages = 500", "changed_hours = 0"
     )
     with Site.make(kafka, tmp_path, unique, quota) as site:
-        site.start(install(tmp_path, "gambling.promotion", "2"))
+        site.start(install(tmp_path, "gambling.promotion"))
         await send(kafka.bootstrap_servers, site.source, flood)
         async with Reader(kafka.bootstrap_servers, [site.escalations, site.overflow]) as reader:
             await reader.until(lambda: labels(reader).total() >= 1_000)

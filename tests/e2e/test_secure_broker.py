@@ -145,7 +145,7 @@ def token(seconds: float) -> str:
 async def test_a_token_is_shown_and_read_again_when_it_is_renewed(
     cluster: KafkaCluster, unique: Unique, tmp_path: Path
 ) -> None:
-    """With one that has expired the worker ends; once the file holds another, the next gets in."""
+    """With one that has expired commands and workers end; once the file holds another, the next gets in."""
     plain = Broker("kafka", cluster.bootstrap_servers)
     path = tmp_path / "token"
     environment = {
@@ -159,6 +159,7 @@ async def test_a_token_is_shown_and_read_again_when_it_is_renewed(
         path.write_text(token(-60))
         refused = site.start(environment)
         await stopped(refused)
+        listed = site.penjaga("deadletters", "list", environment=environment)
         path.write_text(f"{token(3600)}\n")
         worker = site.start(environment)
         async with Reader(cluster.bootstrap_servers, [site.escalations]) as reader:
@@ -168,6 +169,7 @@ async def test_a_token_is_shown_and_read_again_when_it_is_renewed(
         await stopped(worker)
         log = site.log.read_text(encoding="utf-8")
 
-    assert status.UNREACHABLE == refused.returncode
+    assert status.UNREACHABLE == refused.returncode == listed.returncode
+    assert cluster.sasl_servers.encode() in listed.stderr
     assert 0 == worker.returncode
     assert token(0).partition(".")[0] not in log

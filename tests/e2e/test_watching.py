@@ -1,8 +1,9 @@
 """What those on call see: each alert fired once by its fault, and each panel of a dashboard with its data.
 
 Apache Kafka, workers, Prometheus and Alertmanager are real; in the rules, a minute is a second. Not fired
-here: PenjagaConservationBroken, which takes a bug, and PenjagaEscalationsUnusual, which takes a day of
-history. Their tests are in deploy/prometheus/tests.
+here: PenjagaConservationBroken, which takes a bug, PenjagaEscalationsUnusual, which takes a day of history,
+and PenjagaRecoverySlow, which takes more than a worker of a test remembers. Their tests are in
+deploy/prometheus/tests.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ from pipeline.traffic import to_bytes, traffic
 from tests.deploy.monitoring import alerts, dashboards, queries, sections
 from tests.e2e.brokers import Broker, KafkaCluster
 from tests.e2e.watching import HASTE, Watch, until
-from tests.e2e.workers import CANARY, Site, clean_environment, event, expire
+from tests.e2e.workers import CANARY, Site, clean_environment, event, expire, plugin
 
 FAULTY: Final = '''
 """A detector that does what an event tells it to."""
@@ -110,18 +111,12 @@ class Scene:
                 lambda name, job=job: unique(f"{job}-{name}"),
                 f'{extra}{listed}[sources."SOURCE"]',
             )
-        packages = folder / "packages"
-        (packages / "faulty-1.dist-info").mkdir(parents=True)
-        (packages / "faulty.py").write_text(FAULTY)
-        (packages / "faulty-1.dist-info" / "METADATA").write_text("Name: faulty\nVersion: 1\n")
-        (packages / "faulty-1.dist-info" / "entry_points.txt").write_text(
-            "[penjaga.detectors]\nfaulty = faulty:Faulty\n"
-        )
+        self._with_faulty = plugin(folder / "packages", "faulty", FAULTY)
 
     def environment(self, job: str) -> dict[str, str]:
         """Return what a worker needs beside its configuration."""
         lists = {"PENJAGA_FEEDS_DIR": str(self._folder / job / "lists")}
-        return lists if job == HEALTHY else lists | {"PYTHONPATH": str(self._folder / "packages")}
+        return lists if job == HEALTHY else lists | self._with_faulty
 
     def sync(self, job: str) -> None:
         """Fetch the lists of a worker once."""

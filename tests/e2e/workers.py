@@ -122,23 +122,21 @@ port = {site.port}
         self.processes.append(process)
         return process
 
-    def penjaga(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def penjaga(
+        self, *arguments: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run another `penjaga` command with this configuration."""
-        command = [sys.executable, "-m", "pipeline", *arguments, "--config", str(self.config)]
         return subprocess.run(
-            command, capture_output=True, timeout=120, check=False, env=clean_environment()
+            [sys.executable, "-m", "pipeline", *arguments, "--config", str(self.config)],
+            capture_output=True,
+            timeout=120,
+            check=False,
+            env=clean_environment() | (environment or {}),
         )
 
     def metrics(self) -> dict[str, float]:
-        """Read the worker's metrics, summed over their labels but for `reason`."""
-        url = f"http://127.0.0.1:{self.port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as response:
-            text = response.read().decode()
-        totals: dict[str, float] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
-        return totals
+        """Read the worker's metrics, summed over their labels."""
+        return metrics_at(self.port)
 
     def log_messages(self) -> list[str]:
         """Return what the workers logged."""
@@ -159,6 +157,32 @@ port = {site.port}
                 process.wait()
         if error is not None and self.log.exists():
             error.add_note("worker log ended with:\n" + self.log.read_text()[-3000:])
+
+
+def metrics_at(port: int) -> dict[str, float]:
+    """Read the metrics of whoever serves them on a port of loopback, summed over their labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    totals: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
+    return totals
+
+
+def plugin(packages: Path, name: str, code: str) -> dict[str, str]:
+    """Put a detector, a class named as its module but capitalised, into a folder as an installed package.
+
+    Returns what the environment of a worker needs to find it.
+    """
+    info = packages / f"{name}-1.dist-info"
+    info.mkdir(parents=True)
+    (packages / f"{name}.py").write_text(code)
+    (info / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        f"[penjaga.detectors]\n{name} = {name}:{name.capitalize()}\n"
+    )
+    return {"PYTHONPATH": str(packages)}
 
 
 def clean_environment() -> dict[str, str]:

@@ -121,8 +121,9 @@ def test_a_version_counts_as_changed_for_a_while(tmp_path: Path) -> None:
     assert frozenset() == Versions(path).changed(running, 24 * hour, 24)
     assert {"new"} == Versions(path).changed({"new": "2"}, 24 * hour, 24)
     assert frozenset() == Versions(path).changed({"new": "2"}, 24 * hour, 0)
-    path.write_text("not json")
-    assert {"new"} == Versions(path).changed({"new": "2"}, 99 * hour, 24)
+    for content in (b"not json", b"\xff", b"[]", b'{"new": 1}'):
+        path.write_bytes(content)
+        assert {"new"} == Versions(path).changed({"new": "2"}, 99 * hour, 24)
     assert frozenset() == Versions(path).changed({"new": "2"}, 123 * hour, 24)
     assert {"new"} == Versions(None).changed(running, 99 * hour, 24)
     assert [path] == list(tmp_path.iterdir())

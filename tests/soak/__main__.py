@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, Producer
 
 from pipeline.line import line
 from pipeline.options import cache_folder
-from schemas import Event
+from schemas import ESCALATIONS, Event
 from tests.bench.corpus import corpus
 from tests.bench.machine import resident_bytes
 from tests.e2e.brokers import Broker, KafkaCluster, kafka_missing
@@ -297,7 +297,7 @@ def _wanted(site: Site) -> list[int]:
     for start in range(0, _MESSAGES, 500):
         screening = built.screen(site.source, records[start : start + 500])
         for position, verdicts in screening.verdicts.items():
-            found[start + position] = sum(v.action in ("review", "escalate") for v in verdicts)
+            found[start + position] = sum(v.action in ESCALATIONS for v in verdicts)
     return found
 
 
