@@ -4,6 +4,7 @@
 """
 
 import string
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from detectors.lexicon import Lexicon
 from detectors.links import find_links, parse_link
 from pipeline.feed import Feed
 from pipeline.feed_formats import FormatError, items
+from pipeline.line import Line, line
 from pipeline.memory import Memory, MemoryVersionError, decoded
 from pipeline.settings import Settings, SettingsError, load
 from schemas import Event, Rejected
@@ -73,6 +75,13 @@ PIECES = st.sampled_from(
     ]
 )  # fmt: skip
 """What links are made of, and what hides them."""
+LETTERS = st.sampled_from(
+    [
+        "a", "B", "4", "@", "$", " ", ".", "-", "s l o t", "sl0t", "77", "\u0301", "\u0336", "\u200d", "\u202e",
+        "𝐌", "ⓜ", "Ⅷ", "ﬁ", "ǆ", "ᴍ", "а", "🇲", "🇾", "你", "வோ", "ß", "İ", "²", "\x00", "\ud800",
+    ]
+)  # fmt: skip
+"""What folding takes apart, joins, drops or leaves alone."""
 FIELDS = {
     "id": "a", "platform": "b", "kind": "c", "occurred_at": "d", "text": "e", "actor.id": "f",
     "audience.kind": "g",
@@ -91,6 +100,10 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
+EVENT = {
+    "id": "m-1", "platform": "acme", "kind": "message", "occurred_at": "2026-01-01T00:00:00Z",
+    "text": "hello", "actor": {"id": "u-1"}, "audience": {"kind": "dm"},
+}  # fmt: skip
 FEEDS = {
     "plain": Feed(url="file:///x", label="fraud.phishing"),
     "hosts": Feed(url="file:///x", label="fraud.phishing", format="hosts"),
@@ -176,6 +189,52 @@ def test_any_mapping_is_refused_or_maps_any_record(
     else:
         changed = RECORD | record if isinstance(record, dict) else record
         assert isinstance(mapping.decode(msgspec.json.encode(changed)), Event | Rejected)
+
+
+@given(st.binary(max_size=8), st.integers(0, 200), st.integers(0, 200))
+def test_any_bytes_in_a_record_are_an_event_or_a_reason(put: bytes, at: int, until: int) -> None:
+    """Wherever they stand, and whatever they stand in for."""
+    sound = msgspec.json.encode(RECORD)
+    start, end = sorted((min(at, len(sound)), min(until, len(sound))))
+
+    decoded_ = SourceMapping.compile(FIELDS).decode(sound[:start] + put + sound[end:])
+
+    assert isinstance(decoded_, Event | Rejected)
+
+
+@given(st.lists(LETTERS | st.text(max_size=3), max_size=20).map("".join), st.data())
+def test_spans_are_those_of_a_slow_reference(text: str, data: st.DataObject) -> None:
+    """A character lies where the folded text grows when it is added, and takes what folds to nothing."""
+    folded = fold(text)
+    grown = [len(fold(text[:at]).text) for at in range(len(text) + 1)]
+    start = data.draw(st.integers(0, len(folded.text)))
+    end = data.draw(st.integers(start, len(folded.text)))
+
+    first = max(at for at in range(len(text) + 1) if grown[at] <= start)
+    last = max(at for at in range(len(text) + 1) if grown[at] < end) + 1 if end > start else first
+    while end > start and last < len(text) and grown[last + 1] == grown[last]:
+        last += 1
+
+    assert "".join(fold(char).text for char in text) == folded.text
+    assert folded.span(start, end) == (first, last)
+
+
+@cache
+def _line() -> Line:
+    return line(load(None, {}), None)
+
+
+@given(st.lists(LETTERS | PIECES | st.text(max_size=4), max_size=24).map("".join))
+def test_every_detector_answers_on_any_text(text: str) -> None:
+    """None fails, also where all are asked that choose texts; the policy can decide on what they find."""
+    event = msgspec.convert(EVENT | {"text": text}, Event)
+    shown = _line().chain.candidates([event], asked_by_all=True)
+
+    for owner, detector in enumerate(_line().chain.detectors):
+        candidates = [c for c in shown[owner].values() if c.matches or hasattr(detector, "reads")]
+        for candidate, finding in detector.scan(candidates):
+            assert 0 <= finding.start <= finding.end <= len(text)
+            assert _line().policy.decide(candidate.event, (finding,)) is not None
 
 
 @given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join))
