@@ -77,11 +77,19 @@ PIECES = st.sampled_from(
 """What links are made of, and what hides them."""
 LETTERS = st.sampled_from(
     [
-        "a", "B", "4", "@", "$", " ", ".", "-", "s l o t", "sl0t", "77", "\u0301", "\u0336", "\u200d", "\u202e",
-        "𝐌", "ⓜ", "Ⅷ", "ﬁ", "ǆ", "ᴍ", "а", "🇲", "🇾", "你", "வோ", "ß", "İ", "²", "\x00", "\ud800",
+        "a", "B", "4", "@", "$", " ", ".", "-", "s l o t", "sl0t", "77", "\u0301", "\u0336", "\u200d",
+        "\u202e", "𝐌", "ⓜ", "Ⅷ", "ﬁ", "ǆ", "ᴍ", "а", "🇲", "🇾", "你", "வோ", "ß", "İ", "²", "\x00", "\ud800",
     ]
 )  # fmt: skip
 """What folding takes apart, joins, drops or leaves alone."""
+PHRASES = st.sampled_from(
+    [
+        example
+        for family in ("fraud", "gambling", "grooming", "harassment")
+        for term in Lexicon.shipped(family).terms.values()
+        for example in term.fires
+    ]
+)
 FIELDS = {
     "id": "a", "platform": "b", "kind": "c", "occurred_at": "d", "text": "e", "actor.id": "f",
     "audience.kind": "g",
@@ -224,7 +232,7 @@ def _line() -> Line:
     return line(load(None, {}), None)
 
 
-@given(st.lists(LETTERS | PIECES | st.text(max_size=4), max_size=24).map("".join))
+@given(st.lists(PHRASES | LETTERS | PIECES | st.text(max_size=4), max_size=24).map("".join))
 def test_every_detector_answers_on_any_text(text: str) -> None:
     """None fails, also where all are asked that choose texts; the policy can decide on what they find."""
     event = msgspec.convert(EVENT | {"text": text}, Event)
