@@ -27,7 +27,7 @@ import pipeline.prefilter
 from pipeline.factors import DIGIT, requirements
 from pipeline.prefilter import EDGE, UnsupportedError, prefilter, without_edges
 
-_MAGIC: Final = b"penjaga-patterns-3\n"
+_MAGIC: Final = b"penjaga-patterns-4\n"
 _EDGE: Final = bytes([EDGE])
 _ADJOINS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 _DIGITS: Final = b"0123456789"
@@ -49,14 +49,16 @@ class _Plan(msgspec.Struct, frozen=True):
 
     `strings`: what is looked for, each with the `alternatives` it may complete and at which of its ends no
     letter or digit may adjoin. `alternatives`: of which pattern, and the clauses that the text must hold
-    besides. `composed`: wider forms, each of one pattern. `everywhere`: patterns to try on every text.
+    besides. `composed`: patterns whose wider form Hyperscan looks for. `everywhere`: those to try on every
+    text. `wider`: the wider form of each pattern that has one.
     """
 
     strings: list[tuple[bytes, tuple["_Completion", ...]]]
     alternatives: list[tuple[int, tuple[int, ...]]]
     clauses: list[tuple[bytes, ...]]
-    composed: list[tuple[bytes, int]]
+    composed: list[int]
     everywhere: tuple[int, ...]
+    wider: dict[int, bytes]
 
 
 class _Completion(msgspec.Struct, frozen=True, array_like=True):
@@ -78,8 +80,10 @@ class Automaton:
             tuple((c.starts, c.ends, *rests[c.alternative]) for c in completions)
             for _, completions in plan.strings
         ]
-        self._owners = [pattern for _, pattern in plan.composed]
+        self._owners = plan.composed
         self._everywhere = plan.everywhere
+        self.wider = plan.wider
+        """The wider form of each pattern that has one, as an expression over bytes."""
         self._composed = composed
         self._strings = _automaton([string for string, _ in plan.strings])
 
@@ -99,7 +103,8 @@ class Automaton:
         held = _read(path, digest) if path else None
         if held is None:
             plan = _plan(expressions)
-            held = plan, _compiled(plan.composed, ids)
+            composed = [(plan.wider[index], index) for index in plan.composed]
+            held = plan, _compiled(composed, ids)
             if path is not None:
                 _write(path, digest, held)
         return cls(*held)
@@ -223,17 +228,19 @@ def _plan(expressions: Mapping[int, str]) -> _Plan:
     strings: dict[bytes, list[_Completion]] = defaultdict(list)
     alternatives: list[tuple[int, tuple[int, ...]]] = []
     clauses: dict[tuple[bytes, ...], int] = {}
-    composed: list[tuple[bytes, int]] = []
+    composed: list[int] = []
     everywhere: list[int] = []
+    wider_forms: dict[int, bytes] = {}
     for index, expression in expressions.items():
         try:
             wider = prefilter(expression)
         except UnsupportedError:
             everywhere.append(index)
             continue
+        wider_forms[index] = without_edges(wider)
         needs = requirements(wider)
         if needs is None or not all(_looked_for(s) for first, *_ in needs for s in first):
-            composed.append((without_edges(wider), index))
+            composed.append(index)
             continue
         for first, *rest in needs:
             for string in sorted(first):
@@ -247,6 +254,7 @@ def _plan(expressions: Mapping[int, str]) -> _Plan:
         clauses=list(clauses),
         composed=composed,
         everywhere=tuple(everywhere),
+        wider=wider_forms,
     )
 
 

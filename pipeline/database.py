@@ -21,7 +21,6 @@ import regex
 from detectors.contract import Match, Pattern, View
 from detectors.folding import DISGUISES, Folded, FoldedBatch
 from pipeline.automaton import Automaton, PatternError, digest_of
-from pipeline.prefilter import UnsupportedError, prefilter, without_edges
 
 EXPRESSION_SECONDS: Final = 0.05
 """The longest one expression may take on one text; longer, and the hit is given up and reported."""
@@ -76,7 +75,6 @@ class PatternDatabase:
         others = [n for n, p in enumerate(patterns) if not p.is_anchor]
         disguises = range(len(patterns), len(expressions))
         self._expressions = [_compiled(pattern) for pattern in patterns]
-        self._doubts = _Doubts(expressions)
         self._ranks = [(not p.is_anchor, -p.weight, n) for n, p in enumerate(patterns)]
         ids = {n: pattern.id for n, pattern in enumerate(patterns)}
         looked_for = {n: expressions[n] for n in (*anchors, *disguises)}
@@ -84,6 +82,9 @@ class PatternDatabase:
         looked_for = {n: expressions[n] for n in others}
         self._others = Automaton.load(looked_for, ids, cache) if others else None
         self._others_of = _OthersOf({n: self._owners[n] for n in others})
+        self._doubts = _Doubts(
+            self._anchors.wider | (self._others.wider if self._others is not None else {})
+        )
 
     def scan(
         self, texts: Sequence[Folded], asked: Mapping[int, frozenset[int]] = _NOBODY
@@ -177,7 +178,7 @@ class PatternDatabase:
         asked: frozenset[int],
     ) -> _Found:
         """Leave out what could come to nothing even if all of it matched."""
-        if self._may_find is None:
+        if self._may_find is None or not found:
             return found
         by_owner: dict[int, set[int]] = defaultdict(set)
         for index, *_ in found:
@@ -301,19 +302,19 @@ class _Doubts(dict[int, _Doubt | None]):
     RE2 costs a tenth of `regex`, and turns away most of what the automaton lets through.
     """
 
-    def __init__(self, expressions: Sequence[str]) -> None:
+    def __init__(self, wider: Mapping[int, bytes]) -> None:
         super().__init__()
-        self._expressions = expressions
+        self._wider = wider
         self._options = re2.Options()
         self._options.encoding = re2.Options.Encoding.LATIN1
         self._options.never_capture = True
         self._options.log_errors = False
 
     def __missing__(self, index: int) -> _Doubt | None:
+        wider = self._wider.get(index)
         try:
-            wider = without_edges(prefilter(self._expressions[index]))
-            self[index] = _Doubt(wider, self._options)
-        except (UnsupportedError, re2.error):
+            self[index] = None if wider is None else _Doubt(wider, self._options)
+        except re2.error:
             self[index] = None
         return self[index]
 

@@ -7,7 +7,9 @@ source offsets stay uncommitted.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,9 +18,12 @@ import aiokafka
 import msgspec
 from aiokafka.errors import (
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from pipeline.settings import Kafka
 from pipeline.token import TokenFile
@@ -26,8 +31,8 @@ from pipeline.writes import Write
 
 log: Final = logging.getLogger(__name__)
 
-Sent = list[tuple[Write, "asyncio.Future[Any] | None"]]
-"""Writes handed to the producer, each with what tells its outcome."""
+Place = tuple[str, int]
+"""A topic and a partition of it."""
 
 _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 8.0
@@ -45,13 +50,24 @@ class DeliveryFailedError(Exception):
     """A write was not confirmed, for good: its source record must not be committed."""
 
 
+class Parcel(msgspec.Struct, frozen=True):
+    """Writes to one partition that the broker takes or refuses together, and what tells which."""
+
+    place: Place
+    writes: list[Write]
+    outcome: "asyncio.Future[Any]"
+
+
+Sent = list[Parcel]
+
+
 class Delivered(msgspec.Struct, frozen=True):
     """What the broker confirmed, by topic, and what was written instead of too large escalations."""
 
     topics: dict[str, int]
     reduced: dict[str, int]
-    ends: dict[int, int] = {}
-    """The last offset in each partition, of writes that name their partition."""
+    ends: dict[Place, int] = {}
+    """The last offset of the writes to each partition."""
 
 
 def client_options(kafka: Kafka) -> dict[str, Any]:
@@ -216,11 +232,22 @@ class Delivery:
     async def send(self, writes: Sequence[Write]) -> Sent:
         """Hand over to the producer, in this order; waits only while its buffer is full.
 
+        Those to one partition go as one parcel: a future for each write costs five times as much.
+
         Raises:
             DeliveryFailedError: if the buffer stays full for `delivery_seconds`.
         """
-        async with self._limited(lambda: writes):
-            return [(write, await self._enqueue(write)) for write in writes]
+        sent: Sent = []
+        gone = 0
+        async with self._limited(lambda: writes[gone:]):
+            for place, held in (await self._by_place(writes)).items():
+                left = held
+                while left:
+                    parcel = await self._post(place, left)
+                    sent.append(parcel)
+                    left = left[len(parcel.writes) :]
+                gone += len(held)
+        return sent
 
     async def confirm(self, sent: Sent) -> Delivered:
         """Return when the broker has confirmed every write that was sent.
@@ -233,8 +260,12 @@ class Delivery:
         if not sent:
             return Delivered(topics, reduced)
         # Whoever waits for them no longer has cancelled the rest.
-        async with self._limited(lambda: [w for w, f in sent if f is None or f.cancelled()]):
-            # A topic refuses a whole produce batch for one record, so each is tried again alone.
+        async with self._limited(
+            lambda: [
+                write for parcel in sent if parcel.outcome.cancelled() for write in parcel.writes
+            ]
+        ):
+            # A topic refuses a whole parcel for one record, so each is tried again alone.
             for write in await self._refused(sent, topics):
                 await self._send_alone(write, topics, reduced)
         return Delivered(topics, reduced, _ends(sent))
@@ -262,34 +293,49 @@ class Delivery:
             raise RuntimeError("deliver before start, or after stop")
         return self._producer
 
-    async def _enqueue(self, write: Write) -> "asyncio.Future[Any] | None":
-        """Hand one write to the producer; None if it refuses it as too large by itself."""
-        try:
-            future: asyncio.Future[Any] = await self._connected().send(
-                write.topic,
-                write.value,
-                write.key,
-                partition=write.partition,
-                headers=list(write.headers),
-            )
-        except MessageSizeTooLargeError:
-            return None
-        return future
+    async def _by_place(self, writes: Sequence[Write]) -> dict[Place, list[Write]]:
+        """Sort writes by where they go; of each place they keep their order."""
+        counts: dict[str, int] = {}
+        held: dict[Place, list[Write]] = {}
+        for write in writes:
+            partition = write.partition
+            if partition is None:
+                count = counts.get(write.topic)
+                if count is None:
+                    known = await self._connected().partitions_for(write.topic)
+                    count = counts[write.topic] = len(known)
+                partition = _hash(write.key) % count
+            held.setdefault((write.topic, partition), []).append(write)
+        return held
+
+    async def _post(self, place: Place, writes: Sequence[Write]) -> Parcel:
+        """Hand over as many of these writes as one parcel may hold; one, however large it is."""
+        producer = self._connected()
+        parcel = producer.create_batch()
+        held = list(takewhile(lambda write: _is_taken(parcel, write), writes))
+        # A parcel that is closed does not linger for others to come.
+        parcel.close()
+        topic, partition = place
+        while True:
+            # Our own limit decides how long, not the client's.
+            with suppress(KafkaTimeoutError):
+                outcome = await producer.send_batch(parcel, topic, partition=partition)
+                return Parcel(place, held, outcome)
 
     @staticmethod
     async def _refused(sent: Sent, topics: dict[str, int]) -> list[Write]:
         """Await all, count those confirmed by topic; return those refused as too large."""
-        refused = []
-        futures = [future for _, future in sent if future is not None]
-        await asyncio.gather(*futures, return_exceptions=True)
-        for write, future in sent:
-            error = future.exception() if future is not None else None
-            if future is None or isinstance(error, MessageSizeTooLargeError):
-                refused.append(write)
+        refused: list[Write] = []
+        await asyncio.gather(*(parcel.outcome for parcel in sent), return_exceptions=True)
+        for parcel in sent:
+            error = parcel.outcome.exception()
+            if isinstance(error, MessageSizeTooLargeError):
+                refused += parcel.writes
             elif error is not None:
                 raise error
             else:
-                topics[write.topic] = topics.get(write.topic, 0) + 1
+                topic, _ = parcel.place
+                topics[topic] = topics.get(topic, 0) + len(parcel.writes)
         return refused
 
     async def _send_alone(
@@ -297,8 +343,7 @@ class Delivery:
     ) -> None:
         for_topic: Write | None = write
         while for_topic is not None:
-            sent = [(for_topic, await self._enqueue(for_topic))]
-            if not await self._refused(sent, topics):
+            if not await self._refused(await self.send([for_topic]), topics):
                 if for_topic is not write:
                     form = "reference" if for_topic.topic == write.topic else "dead_letter"
                     reduced[form] = reduced.get(form, 0) + 1
@@ -310,9 +355,23 @@ class Delivery:
         )
 
 
-def _ends(sent: Sent) -> dict[int, int]:
-    ends: dict[int, int] = {}
-    for write, future in sent:
-        if write.partition is not None and future is not None and future.exception() is None:
-            ends[write.partition] = max(future.result().offset, ends.get(write.partition, -1))
-    return ends
+def _is_taken(parcel: BatchBuilder, write: Write) -> bool:
+    taken = parcel.append(
+        timestamp=None, key=write.key, value=write.value, headers=list(write.headers)
+    )
+    return taken is not None
+
+
+@lru_cache(maxsize=65_536)
+def _hash(key: bytes) -> int:
+    """Return what Kafka's own clients choose a partition by; subjects come again and again."""
+    hashed: int = murmur2(key)
+    return hashed & 0x7FFFFFFF
+
+
+def _ends(sent: Sent) -> dict[Place, int]:
+    return {
+        parcel.place: parcel.outcome.result().offset + len(parcel.writes) - 1
+        for parcel in sent
+        if parcel.outcome.exception() is None
+    }

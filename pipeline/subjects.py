@@ -223,4 +223,4 @@ class Correlator:
         delivered = await self._worker.delivery.deliver(out)
         self._worker.metrics.delivered(delivered)
         for partition, each in changes.items():
-            self._table.store.write(partition, each, delivered.ends[partition])
+            self._table.store.write(partition, each, delivered.ends[topic, partition])
