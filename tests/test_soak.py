@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.soak.report import Outcome, Sample, markdown, plot
+from tests.soak.report import Fault, Outcome, Sample, markdown, plot
 
 STEADY = tuple(
     Sample(at=float(at), resident_bytes=300_000_000, files=100, threads=10, lag=5, delay=0.1,
@@ -14,7 +14,7 @@ STEADY = tuple(
 )  # fmt: skip
 WELL = Outcome(
     seconds=100.0, rate=10, sent=1_000, expected=30, found=30, repeated=2, different=0, restarts=1,
-    faults=((50.0, "kill -9"),), samples=STEADY,
+    faults=(Fault(50.0, "kill -9", 4.0), Fault(70.0, "kill -9", 6.0)), samples=STEADY,
 )  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def test_what_is_whole_and_steady_is_well() -> None:
     assert WELL.is_well
     assert {"memory": 0.0, "open files": 0.0, "threads": 0.0} == WELL.grown
     assert "All is well." in markdown(WELL)
-    assert "| 50 | kill -9 |" in markdown(WELL)
+    assert "| kill -9 | 2 | 5.0 | 6.0 |" in markdown(WELL)
 
 
 @pytest.mark.parametrize("changes", [{"found": 29}, {"found": 31}, {"different": 1}])
@@ -51,6 +51,14 @@ def test_what_grows_is_not_well(figure: str) -> None:
     assert not with_figure(1.2, from_=60, to=100).is_well
     assert with_figure(1.09 if figure != "threads" else 1.0, from_=60, to=100).is_well
     assert with_figure(3.0, from_=40, to=60).is_well
+
+
+def test_a_fault_that_was_never_made_good_is_told() -> None:
+    """Even if nothing is missing in the end."""
+    outcome = msgspec.structs.replace(WELL, faults=(*WELL.faults, Fault(90.0, "SIGTERM", None)))
+
+    assert not outcome.is_well
+    assert "| SIGTERM | 1 | never | never |" in markdown(outcome)
 
 
 def test_without_samples_nothing_is_well() -> None:

@@ -29,7 +29,7 @@ from tests.bench.machine import resident_bytes
 from tests.e2e.brokers import Broker, KafkaCluster, kafka_missing
 from tests.e2e.proxy import Proxy
 from tests.e2e.workers import Site, free_port
-from tests.soak.report import Outcome, Sample, markdown, plot
+from tests.soak.report import Fault, Outcome, Sample, markdown, plot
 
 log: Final = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ _SAMPLE_SECONDS: Final = 5.0
 _QUIET_SECONDS: Final = 60.0
 """Without faults, at the beginning and between two of them."""
 _CATCH_UP_SECONDS: Final = 300.0
+_SEEN_SECONDS: Final = 2.0
+"""A worker tells its lag once a second: what it tells sooner may be from before the fault."""
 
 
 class Load(threading.Thread):
@@ -152,7 +154,7 @@ class Soak:
         self._proxy = proxy
         self._worker = site.start()
         self.restarts = 0
-        self.faults: list[tuple[float, str]] = []
+        self.faults: list[Fault] = []
 
     def supervise(self) -> None:
         """Start the worker again if it ended."""
@@ -160,10 +162,11 @@ class Soak:
             self.restarts += 1
             self._worker = self._site.start()
 
-    def fault(self, at: float, number: int) -> None:
-        """Let the next thing go wrong."""
+    def fault(self, at: float, number: int, rate: int) -> None:
+        """Let the next thing go wrong, and wait until it is made good."""
         kinds = [
             ("kill -9", self._kill),
+            ("SIGTERM", self._end),
             ("connections cut", lambda: log.info("%d cut", self._proxy.cut())),
             ("slow network", lambda: self._for_a_while("delay", 0.1, 0.0, 10)),
             ("broker stands still", self._hang),
@@ -171,8 +174,30 @@ class Soak:
         ]
         name, happen = kinds[number % len(kinds)]
         log.info("%.0f s: %s", at, name)
-        self.faults.append((at, name))
         happen()
+        self.faults.append(Fault(at, name, self._recovery(rate)))
+
+    def _recovery(self, rate: int) -> float | None:
+        """Return after how many seconds the worker tells of less than a second's messages, twice in a row."""
+        began = time.monotonic()
+        caught_up: float | None = None
+        while (took := time.monotonic() - began) < _CATCH_UP_SECONDS:
+            self.supervise()
+            lag = float("inf")
+            with suppress(OSError, ValueError, KeyError):
+                lag = self._site.metrics()["penjaga_consumer_lag_records"]
+            if lag >= rate:
+                caught_up = None
+            elif caught_up is None:
+                caught_up = took
+            elif took - caught_up >= _SEEN_SECONDS:
+                return caught_up
+            time.sleep(0.2)
+        return None
+
+    def _end(self) -> None:
+        self._worker.terminate()
+        self._worker.wait()
 
     def _kill(self) -> None:
         self._worker.kill()
@@ -256,7 +281,7 @@ def _run(site: Site, cluster: KafkaCluster, proxy: Proxy, seconds: float, rate: 
         running.supervise()
         # The last fifth is left in peace: what has grown by then stays grown.
         if at >= due and at < 0.8 * seconds:
-            running.fault(at, faults)
+            running.fault(at, faults, rate)
             faults, due = faults + 1, time.monotonic() - began + _QUIET_SECONDS
         if sample := running.sample(at, load, collector):
             samples.append(sample)

@@ -1,6 +1,6 @@
 """What a soak came to: whether all is there, and whether anything grew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -27,6 +27,16 @@ class Sample(msgspec.Struct, frozen=True):
     sent: int
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """What went wrong, and how soon it was made good."""
+
+    at: float
+    """Seconds from the beginning."""
+    name: str
+    recovery: float | None
+    """Seconds from its end until the worker was less than a second behind; None if it never was."""
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """A soak."""
 
@@ -41,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
     different: int
     """Of these, with other bytes."""
     restarts: int
-    faults: tuple[tuple[float, str], ...]
+    faults: tuple[Fault, ...]
     samples: tuple[Sample, ...]
 
     def growth(self, figure: Callable[[Sample], float]) -> float:
@@ -63,8 +73,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is missing, nothing differs, and nothing grew."""
+        """Whether nothing is missing, nothing differs, every fault was made good, and nothing grew."""
         is_whole = self.found == self.expected and not self.different
+        is_whole &= all(fault.recovery is not None for fault in self.faults)
         return is_whole and all(growth <= GROWTH for growth in self.grown.values())
 
 
@@ -74,18 +85,29 @@ def markdown(outcome: Outcome) -> str:
     delays = [sample.delay for sample in outcome.samples if sample.delay is not None]
     longest = [sample.longest for sample in outcome.samples if sample.longest is not None]
     grown = ", ".join(f"{name} {growth:+.1%}" for name, growth in outcome.grown.items())
-    faults = "\n".join(f"| {at:.0f} | {name} |" for at, name in outcome.faults)
     return (
         f"# Soak\n\n{outcome.seconds / 60:.0f} minutes at {outcome.rate:,} messages a second: "
         f"{outcome.sent:,} messages, {outcome.expected:,} escalations expected, {outcome.found:,} found, "
-        f"{outcome.expected - outcome.found:,} missing; {outcome.repeated:,} written again under their own "
+        f"{outcome.expected - outcome.found:,} missing; {outcome.repeated:,} "
+        f"({outcome.repeated / max(1, outcome.expected):.3%}) written again under their own "
         f"id, {outcome.different:,} of them with other bytes. {outcome.restarts} restarts.\n\n"
         f"From the beginning to the end: {grown}. Lag {max(lags, default=0):,} at most, "
         f"{lags[-1] if lags else 0:,} at the end. Delay {median(delays) if delays else 0:.2f} s at the "
         f"median of samples, {max(longest, default=0):.1f} s at most.\n\n"
-        f"| second | fault |\n| ---: | --- |\n{faults}\n\n"
+        f"{_faults(outcome.faults)}\n\n"
         f"{'All is well.' if outcome.is_well else 'SOMETHING IS WRONG.'}\n"
     )
+
+
+def _faults(faults: Sequence[Fault]) -> str:
+    rows = ["| fault | times | seconds until less than one behind: median | longest |"]
+    rows.append("| --- | ---: | ---: | ---: |")
+    for name in dict.fromkeys(fault.name for fault in faults):
+        took = [f.recovery for f in faults if f.name == name and f.recovery is not None]
+        times = sum(fault.name == name for fault in faults)
+        figures = f"{median(took):.1f} | {max(took):.1f}" if len(took) == times else "never | never"
+        rows.append(f"| {name} | {times} | {figures} |")
+    return "\n".join(rows)
 
 
 def plot(outcome: Outcome, path: Path) -> None:
@@ -113,9 +135,11 @@ def plot(outcome: Outcome, path: Path) -> None:
     delay.legend(frameon=False)
     for one in axes:
         one.set_ylim(bottom=None if one is delay else 0)
-        for at, _ in outcome.faults:
-            one.axvline(at / 60, color="0.8", zorder=0)
-    for at, name in outcome.faults:
-        memory.annotate(name, (at / 60, 0), rotation=90, fontsize=7, color="0.4", va="bottom")
+        for fault in outcome.faults:
+            one.axvline(fault.at / 60, color="0.8", zorder=0)
+    for fault in outcome.faults:
+        memory.annotate(
+            fault.name, (fault.at / 60, 0), rotation=90, fontsize=7, color="0.4", va="bottom"
+        )
     figure.savefig(path, dpi=110)
     plt.close(figure)
