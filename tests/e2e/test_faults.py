@@ -208,8 +208,10 @@ async def test_a_bad_network_loses_nothing(unique: Unique, tmp_path: Path) -> No
     """Slow, cut again and again, and dead without a word: the same worker goes on, and nothing is missing."""
     with Proxy(free_port()) as proxy:
         advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"}
-        with KafkaCluster(settings=advertised) as cluster:
-            proxy.upstream = cluster.bootstrap_servers
+        cluster = KafkaCluster(settings=advertised)
+        # Before it starts: whoever asks whether it is up is sent here.
+        proxy.upstream = cluster.bootstrap_servers
+        with cluster:
             broker = Broker("kafka", f"127.0.0.1:{proxy.port}")
             with Site.make(broker, tmp_path, unique, EXTRA) as site:
                 async with under_load(site, 60):

@@ -259,8 +259,10 @@ def soak(seconds: float, rate: int) -> Outcome:
     """Let a worker work for so long."""
     with Proxy(free_port()) as proxy, tempfile.TemporaryDirectory(prefix="penjaga-soak-") as folder:
         advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"}
-        with KafkaCluster(settings=advertised) as cluster:
-            proxy.upstream = cluster.bootstrap_servers
+        cluster = KafkaCluster(settings=advertised)
+        # Before it starts: whoever asks whether it is up is sent here.
+        proxy.upstream = cluster.bootstrap_servers
+        with cluster:
             broker = Broker("kafka", f"127.0.0.1:{proxy.port}")
             with Site.make(broker, Path(folder), lambda name: f"soak-{name}") as site:
                 return _run(site, cluster, proxy, seconds, rate)
