@@ -38,6 +38,7 @@ from pipeline.metrics import Metrics
 from pipeline.processes import Vitals
 from pipeline.recent import Row, Writer
 from pipeline.screen import Screening
+from pipeline.seal import Quoting
 from pipeline.settings import Kafka, Settings
 from pipeline.store import Subjects
 from pipeline.subjects import BATCH_RECORDS, Correlator
@@ -127,6 +128,7 @@ class Worker(msgspec.Struct, frozen=True):
     delivery: Delivery
     health: Health
     recent: Writer
+    quoting: Quoting
     is_connected: asyncio.Event
 
 
@@ -160,7 +162,14 @@ def build(  # noqa: PLR0913  # what a process is made of
     except UntestedVersionError as error:
         stop_process(status.CONFIGURATION, str(error))
     worker = Worker(
-        settings, latest, metrics, Delivery(settings.kafka), health, recent, asyncio.Event()
+        settings,
+        latest,
+        metrics,
+        Delivery(settings.kafka),
+        health,
+        recent,
+        settings.escalations.quoting(),
+        asyncio.Event(),
     )
     app = _App(
         settings.kafka.group,
@@ -380,7 +389,13 @@ class _Source:
             screening = worker.latest.screen(self._topic, batch.values)
         is_held = self._brake(batch, screening)
         settings = worker.settings
-        out = writes(batch.record, screening, settings.topics, with_signals=settings.memory.is_on)
+        out = writes(
+            batch.record,
+            screening,
+            settings.topics,
+            with_signals=settings.memory.is_on,
+            quoting=worker.quoting,
+        )
         sent = await worker.delivery.send(out)
         if sent:
             confirming = self._confirm(batch, screening, sent, is_held=is_held)

@@ -30,6 +30,7 @@ from pipeline.feed_store import StoreError
 from pipeline.line import Line, line
 from pipeline.memory import MemoryVersionError
 from pipeline.options import cache_folder, config_option, feeds_folder, print_rows, settings_path
+from pipeline.quotations_cli import quotations
 from pipeline.settings import Settings, SettingsError, load
 from pipeline.subjects_cli import subjects
 from pipeline.topics_cli import topics
@@ -104,6 +105,7 @@ def cli() -> None:
 
 cli.add_command(doctor)
 cli.add_command(feeds)
+cli.add_command(quotations)
 cli.add_command(subjects)
 cli.add_command(topics)
 

@@ -47,7 +47,14 @@ async def replay(
             counts["rejected"] += len(screening.rejected)
             if not dry_run:
                 read = msgspec.structs.replace(screening, rejected={})
-                await delivery.deliver(writes(records.__getitem__, read, settings.topics))
+                out = writes(
+                    records.__getitem__,
+                    read,
+                    settings.topics,
+                    with_signals=settings.memory.is_on,
+                    quoting=settings.escalations.quoting(),
+                )
+                await delivery.deliver(out)
 
         async for letter in dead_letters.read(settings.kafka, settings.topics.dead_letters, reason):
             counts["read"] += 1

@@ -21,6 +21,7 @@ from pipeline.feed import check as check_feeds
 from pipeline.policy import Rule
 from pipeline.provisioning import Provisioning
 from pipeline.provisioning import check as check_provisioning
+from pipeline.seal import Quoting, Seal, SealError
 from schemas.document import Document, DocumentError
 from schemas.labels import taxonomy
 from schemas.source import FieldSource, Limits, MappingError, SourceMapping
@@ -33,6 +34,7 @@ OTHER_VARIABLES: Final = frozenset(
         "PENJAGA_FEEDS_DIR",
         "PENJAGA_KAFKA_SASL_PASSWORD",
         "PENJAGA_REQUIRE",
+        "PENJAGA_SEAL_KEY",
         "PENJAGA_WEB_TOKEN",
     }
 )
@@ -102,6 +104,8 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     shadow: TopicName = "penjaga.shadow"
     overflow: TopicName = "penjaga.overflow"
     """What is escalated beyond a quota; not needed where there is none."""
+    quotations: TopicName = "penjaga.quotations"
+    """What verdicts quote, if that is kept apart from them; not needed where it is not."""
     dead_letters: TopicName = "penjaga.dead-letters"
     signals: TopicName = "penjaga.signals"
     """Not compacted: the key is the subject, and every signal counts."""
@@ -142,6 +146,28 @@ class Escalations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     excerpt_characters: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 280
     """The most of the original text that travels, around the evidence; 0 sends references only."""
+    quotations: Literal["inline", "apart"] = "inline"
+    """Whether a verdict carries what it quotes, or a topic of its own does."""
+    seal_key_file: str = ""
+    """A key of 32 bytes in base64: what is quoted is sealed with it; `penjaga quotations open` opens it."""
+
+    def seal_key(self) -> str:
+        """Read the key from `PENJAGA_SEAL_KEY`, or from `seal_key_file`; empty if there is none.
+
+        Raises:
+            OSError: if the file cannot be read.
+        """
+        return _secret("PENJAGA_SEAL_KEY", self.seal_key_file)
+
+    def quoting(self) -> Quoting:
+        """Return how verdicts quote.
+
+        Raises:
+            OSError: if the key cannot be read.
+            SealError: if it is none.
+        """
+        key = self.seal_key()
+        return Quoting(Seal(key) if key else None, self.quotations == "apart")
 
 
 class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -272,6 +298,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         )
         _check_kafka(document, settings.kafka)
         _check_file(document, "web", "token_file", settings.web.token_file)
+        _check_seal(document, settings.escalations)
         check_provisioning(document, settings.provisioning)
         _check_policy(document, settings)
         _check_brakes(document, settings.brakes)
@@ -356,6 +383,17 @@ def _check_file(document: Document, section: str, name: str, path: str) -> None:
     except OSError as error:
         raise document.error(
             (section, name), f"{name}: cannot read {path}: {error.strerror}"
+        ) from None
+
+
+def _check_seal(document: Document, escalations: Escalations) -> None:
+    _check_file(document, "escalations", "seal_key_file", escalations.seal_key_file)
+    try:
+        escalations.quoting()
+    except SealError as error:
+        raise document.error(
+            ("escalations", "seal_key_file"),
+            f"PENJAGA_SEAL_KEY, or the file that seal_key_file names: {error}",
         ) from None
 
 

@@ -128,6 +128,9 @@ def owned(settings: Settings) -> tuple[Topic, ...]:
     if settings.quotas:
         overflow = Topic(names.overflow, "compact,delete", how.escalations_days, *width, synced)
         written = (*written, overflow)
+    if settings.escalations.quotations == "apart":
+        apart = Topic(names.quotations, "compact,delete", how.escalations_days, *width, synced)
+        written = (*written, apart)
     if not settings.memory.is_on:
         return written
     return (

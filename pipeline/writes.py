@@ -11,9 +11,11 @@ import msgspec
 
 from pipeline.policy import bare
 from pipeline.screen import Screening
+from pipeline.seal import IN_CLEAR, Quoting
 from pipeline.settings import Settings, Topics
 from schemas import Reason, Rejected, Verdict
 from schemas.subject_verdict import SubjectVerdict
+from schemas.verdict import Quoted
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -53,6 +55,7 @@ def writes(
     topics: Topics,
     *,
     with_signals: bool = True,
+    quoting: Quoting = IN_CLEAR,
 ) -> list[Write]:
     """Return every write a batch causes, in the order of its records; few records cause any."""
     out: list[Write] = []
@@ -61,11 +64,12 @@ def writes(
         record = record_at(position)
         if position in screening.rejected:
             out.append(dead_letter(record, screening.rejected[position], topics))
-        verdicts = screening.verdicts.get(position, ())
-        out.extend(
-            _verdict(record, verdict, topics, is_held_back=verdict.id in screening.held_back)
-            for verdict in verdicts
-        )
+        for verdict in screening.verdicts.get(position, ()):
+            written, quoted = quoting.told(verdict)
+            if quoted is not None:
+                out.append(_quoted(record, quoted, topics))
+            is_held_back = verdict.id in screening.held_back
+            out.append(_verdict(record, written, topics, is_held_back=is_held_back))
         out.extend(
             Write(topics.signals, key_of(signal.subject), _encode(signal), ())
             for signal in told.get(position, ())
@@ -117,6 +121,13 @@ def _verdict(record: Record, verdict: Verdict, topics: Topics, *, is_held_back: 
     return Write(topic, key, _encode(verdict), headers, reduced)
 
 
+def _quoted(record: Record, quoted: Quoted, topics: Topics) -> Write:
+    last = dead_letter(record, _too_large(quoted.id, topics.quotations), topics)
+    return Write(
+        topics.quotations, quoted.id.encode(), _encode(quoted), _source(record), fallback=last
+    )
+
+
 def _too_large(verdict_id: str, topic: str) -> Rejected:
     return Rejected(
         reason=Reason.ESCALATION_TOO_LARGE,
@@ -128,7 +139,7 @@ def _too_large(verdict_id: str, topic: str) -> Rejected:
 def _reduced(verdict: Verdict) -> Verdict:
     """Keep what leads a reviewer to the event; leave out text and evidence."""
     return msgspec.structs.replace(
-        verdict, excerpt=None, findings=tuple(bare(f) for f in verdict.findings)
+        verdict, excerpt=None, sealed=None, findings=tuple(bare(f) for f in verdict.findings)
     )
 
 
@@ -155,5 +166,7 @@ def topics_of(settings: Settings) -> Iterable[str]:
     yield from (topics.escalations, topics.shadow, topics.dead_letters)
     if settings.quotas:
         yield topics.overflow
+    if settings.escalations.quotations == "apart":
+        yield topics.quotations
     if settings.memory.is_on:
         yield from (topics.signals, topics.memory)

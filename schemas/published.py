@@ -21,7 +21,7 @@ from schemas.labels import taxonomy
 from schemas.rejected import Reason, Rejected
 from schemas.signal import Signal, signal_id, subject
 from schemas.subject_verdict import Part, SubjectVerdict, subject_verdict_id
-from schemas.verdict import EventReference, Excerpt, Verdict, verdict_id
+from schemas.verdict import EventReference, Excerpt, Quotation, Quoted, Verdict, verdict_id
 
 FOLDER: Final = Path(__file__).parent
 """Where the files stand: inside the package, so that they are installed with it."""
@@ -33,6 +33,7 @@ _TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     Rejected,
     Signal,
     SubjectVerdict,
+    Quoted,
 )
 _JSON: Final = "application/json"
 _WIRE_VERSION: Final = "1.0.0"
@@ -141,6 +142,12 @@ def _asyncapi() -> dict[str, Any]:
             "Verdicts to be acted on that were more than a quota allows, as they would be on "
             "escalations. A verdict may be on both after a crash, under one id, and is never on neither.",
         ),
+        "quotations": _channel(
+            "penjaga.quotations",
+            ("Quoted",),
+            "What verdicts quote, where that is kept apart from them: in clear, or sealed. The key is "
+            "the verdict's id.",
+        ),
         "deadLetters": _channel(
             "penjaga.dead-letters",
             ("DeadLetter",),
@@ -174,6 +181,7 @@ def _asyncapi() -> dict[str, Any]:
             "escalate": _operation("send", "escalations"),
             "measure": _operation("send", "shadow"),
             "holdBack": _operation("send", "overflow"),
+            "quote": _operation("send", "quotations"),
             "setAside": _operation("send", "deadLetters"),
             "tell": _operation("send", "signals"),
             "correlate": _operation("receive", "signals"),
@@ -218,6 +226,13 @@ def _messages() -> dict[str, Any]:
             "payload": {"$ref": "#/components/schemas/SubjectVerdict"},
             "bindings": {"kafka": {"key": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}},
             "examples": [{"payload": msgspec.to_builtins(_subject_verdict(signal, verdict))}],
+        },
+        "Quoted": {
+            "contentType": _JSON,
+            "headers": _headers(_SOURCE_HEADERS),
+            "payload": {"$ref": "#/components/schemas/Quoted"},
+            "bindings": {"kafka": {"key": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}},
+            "examples": [{"payload": msgspec.to_builtins(_quoted(verdict))}],
         },
         "Signal": {
             "contentType": _JSON,
@@ -289,6 +304,12 @@ def _examples() -> tuple[Event, Verdict]:
         excerpt=Excerpt(text, 0),
     )
     return event, verdict
+
+
+def _quoted(verdict: Verdict) -> Quoted:
+    """Return what the example quotes."""
+    attributes = tuple(finding.attributes for finding in verdict.findings)
+    return Quoted(id=verdict.id, quotation=Quotation(verdict.excerpt, attributes))
 
 
 def _signal(verdict: Verdict) -> Signal:

@@ -47,6 +47,22 @@ class Excerpt(msgspec.Struct, frozen=True):
     offset: int
 
 
+class Quotation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that a verdict quotes of a text: its excerpt, and the attributes of its findings in their order."""
+
+    excerpt: Excerpt | None = None
+    attributes: tuple[dict[str, str], ...] = ()
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A quotation, encrypted: by AES-SIV under a data key, which is wrapped by a master key (RFC 3394)."""
+
+    key: str
+    """Which master key."""
+    data_key: bytes
+    content: bytes
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event, one label, one action, with everything that led to it."""
 
@@ -60,6 +76,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: Score
     findings: tuple[Finding, ...]
     excerpt: Excerpt | None = None
+    sealed: Sealed | None = None
+    """Instead of the excerpt and the attributes of findings, where quotations are sealed."""
+
+
+class Quoted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a verdict quotes, on a topic of its own: in clear, or sealed."""
+
+    id: str
+    """The verdict's."""
+    quotation: Quotation | None = None
+    sealed: Sealed | None = None
 
 
 def verdict_id(platform: str, event_id: str, label: str) -> str:

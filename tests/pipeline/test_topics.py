@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pipeline.settings import Quota, Settings, SettingsError, load
+from pipeline.settings import Escalations, Quota, Settings, SettingsError, load
 from pipeline.topics import HEADER_BYTES, Found, Plan, lines, owned, plan
 from pipeline.writes import topics_of
 
@@ -94,6 +94,16 @@ def test_the_overflow_topic_is_wanted_only_with_a_quota() -> None:
     assert [NAMES.overflow] == [step.topic.name for step in found.create]
     assert found.create[0].topic.days == SETTINGS.provisioning.escalations_days
     assert NAMES.overflow not in {topic.name for topic in owned(SETTINGS)}
+
+
+def test_the_topic_of_quotations_is_wanted_only_where_they_are_apart() -> None:
+    """Kept for as long as the verdicts that it belongs to."""
+    apart = msgspec.structs.replace(SETTINGS, escalations=Escalations(quotations="apart"))
+    found = plan(apart, as_wanted())
+
+    assert [NAMES.quotations] == [step.topic.name for step in found.create]
+    assert found.create[0].topic.days == SETTINGS.provisioning.escalations_days
+    assert NAMES.quotations not in {topic.name for topic in owned(SETTINGS)}
 
 
 def test_what_is_missing_is_created() -> None:

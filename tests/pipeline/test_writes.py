@@ -1,10 +1,13 @@
 """Writes: what a batch puts on which topic."""
 
+from base64 import b64encode
+
 import msgspec
 import orjson
 
 from pipeline.line import Line
-from pipeline.settings import Memory, Quota, Settings, Topics
+from pipeline.seal import Quoting, Seal
+from pipeline.settings import Escalations, Memory, Quota, Settings, Topics
 from pipeline.writes import Record, Write, dead_letter, subject_verdict, topics_of, writes
 from schemas import Reason, Rejected, Verdict
 from schemas.signal import Signal
@@ -226,6 +229,34 @@ def test_every_topic_written_to_is_named() -> None:
     assert (*written, "penjaga.signals", "penjaga.memory") == tuple(
         topics_of(Settings(topics=TOPICS))
     )
+    assert (*written, "penjaga.quotations") == tuple(
+        topics_of(msgspec.structs.replace(without, escalations=Escalations(quotations="apart")))
+    )
+
+
+def test_what_is_quoted_is_written_before_its_verdict_and_sealed_in_none_of_its_forms(
+    built: Line,
+) -> None:
+    """Apart under the same key, or in the verdict; what stands in for a verdict too large quotes nothing."""
+    seal = Seal(b64encode(bytes(32)).decode())
+    screening = built.screen(SOURCE, [record(CANARY)])
+    records = [Record(SOURCE, 3, 7, None, b"x")]
+    quotation, apart = writes(
+        records.__getitem__, screening, TOPICS, quoting=Quoting(seal, apart=True)
+    )
+    [inline] = writes(records.__getitem__, screening, TOPICS, quoting=Quoting(seal))
+
+    assert ("penjaga.quotations", "out", "out") == (quotation.topic, apart.topic, inline.topic)
+    assert quotation.key == apart.key
+    assert dict(quotation.headers)["penjaga-source-offset"] == b"7"
+    assert quotation.fallback is not None
+    assert (quotation.fallback.topic, quotation.fallback.value) == ("bin", b"x")
+    for write in (quotation, apart, inline, inline.fallback):
+        assert write is not None
+        assert CANARY.encode() not in (write.value or b"")
+    assert b'"sealed"' in (inline.value or b"")
+    assert inline.fallback is not None
+    assert b'"sealed"' not in (inline.fallback.value or b"")
 
 
 def test_what_is_held_back_goes_to_the_overflow_topic_as_it_is(built: Line) -> None:

@@ -24,6 +24,7 @@ NAMES: Final = {
     "rejected.schema.json",
     "signal.schema.json",
     "subject_verdict.schema.json",
+    "quoted.schema.json",
     "asyncapi.json",
 }
 DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_bytes())
@@ -98,13 +99,20 @@ def test_channels() -> None:
         "escalations",
         "shadow",
         "overflow",
+        "quotations",
         "deadLetters",
         "signals",
         "memory",
     } == set(channels)
-    assert {"Event", "Verdict", "DeadLetter", "SubjectVerdict", "Signal", "Memory"} == {
-        name for channel in channels.values() for name in channel["messages"]
-    }
+    assert {
+        "Event",
+        "Verdict",
+        "Quoted",
+        "DeadLetter",
+        "SubjectVerdict",
+        "Signal",
+        "Memory",
+    } == {name for channel in channels.values() for name in channel["messages"]}
     assert {f"#/channels/{name}" for name in channels} == {
         operation["channel"]["$ref"] for operation in DOCUMENT["operations"].values()
     }
