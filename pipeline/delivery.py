@@ -24,6 +24,7 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.sender import Sender
 
 from pipeline.settings import Kafka
 from pipeline.token import TokenFile
@@ -134,6 +135,37 @@ async def check(kafka: Kafka, topics: Sequence[str], equal: Sequence[str] = ()) 
         )
 
 
+class _Sender(Sender):  # type: ignore[misc]  # aiokafka has no types
+    """The client's task that sends, which also knows that what was refused as too large is not there.
+
+    The client counts it among what the broker has; then the broker would refuse all that comes after
+    (OutOfOrderSequenceNumber), until another producer takes over.
+    """
+
+    async def _send_produce_req(self, node_id: int, batches: dict[Any, Any]) -> None:
+        await super()._send_produce_req(node_id, batches)
+        # Nothing runs between the two, so the next batch of the partition is not yet numbered.
+        for place, batch in batches.items():
+            if batch.future.done() and isinstance(
+                batch.future.exception(), MessageSizeTooLargeError
+            ):
+                self._txn_manager.increment_sequence_number(place, -batch.record_count)
+
+
+def _numbering(producer: Any) -> Any:  # noqa: ANN401  # aiokafka has no types
+    """Return a producer, not yet started, with a sender of ours."""
+    made = producer._sender  # noqa: SLF001
+    producer._sender = _Sender(  # noqa: SLF001
+        made.client,
+        acks=made._acks,  # noqa: SLF001
+        txn_manager=made._txn_manager,  # noqa: SLF001
+        message_accumulator=made._message_accumulator,  # noqa: SLF001
+        retry_backoff_ms=1000 * made._retry_backoff,  # noqa: SLF001
+        request_timeout_ms=made._request_timeout_ms,  # noqa: SLF001
+    )
+    return producer
+
+
 class Delivery:
     """A connected producer. Use as an asynchronous context manager."""
 
@@ -152,13 +184,15 @@ class Delivery:
         give_up = loop.time() + self._kafka.connect_seconds
         pause = _FIRST_BACKOFF_SECONDS
         while True:
-            producer = aiokafka.AIOKafkaProducer(
-                **client_options(self._kafka),
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=2,
-                max_batch_size=256 * 1024,
-                max_request_size=_REQUEST_BYTES,
+            producer = _numbering(
+                aiokafka.AIOKafkaProducer(
+                    **client_options(self._kafka),
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=2,
+                    max_batch_size=256 * 1024,
+                    max_request_size=_REQUEST_BYTES,
+                )
             )
             try:
                 # As in `connect`.

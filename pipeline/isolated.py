@@ -16,6 +16,7 @@ from typing import Any, Final
 from pebble import ProcessExpired, ProcessPool
 
 from detectors.contract import Candidate, Detector
+from pipeline import logs
 from schemas import Finding
 
 START_SECONDS: Final = 60.0
@@ -133,6 +134,7 @@ _held: dict[str, Any] = {}
 
 def _open(entry: str, memory_bytes: int) -> None:
     """Load the detector, in its own process, under its limit."""
+    logs.configure()
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     _held["detector"] = EntryPoint("detector", entry, "penjaga.detectors").load()()

@@ -20,6 +20,7 @@ ALLOWED: Final = frozenset(
         "CNRI-Python",
         "LGPL-3.0",
         "MIT",
+        "MIT-0",
         "MPL-2.0",
         "PSF-2.0",
         "Repoze",

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.delivery import Delivery
 from pipeline.line import line
+from pipeline.settings import Kafka
+from pipeline.writes import Write
 from tests.e2e.brokers import Broker, KafkaCluster
 from tests.e2e.workers import (
     CANARY,
@@ -183,6 +186,48 @@ async def test_an_escalation_too_large_for_its_topic_is_written_smaller(
         assert "excerpt" not in by_event["m-000001"]
         assert "excerpt" in by_event["m-000002"]
         assert 1 == metrics["penjaga_writes_reduced_total"]
+
+
+async def test_what_is_refused_as_too_large_holds_up_nothing_behind_it(
+    kafka: Broker, unique: Unique
+) -> None:
+    """Neither what is queued for the same partition nor what comes later; its smaller form is written."""
+    topic = unique("narrow")
+    kafka.create_topic(topic, {"max.message.bytes": "1000"})
+    small = Write(topic, b"small", b"1", (), partition=1)
+    large = Write(topic, b"large", b"x" * 2_000, (), small, partition=1)
+    async with Delivery(Kafka(bootstrap_servers=kafka.bootstrap_servers)) as delivery:
+        done = [await delivery.deliver([small])]
+        for _ in range(3):
+            sent = [await delivery.send([write]) for write in (small, large, small, large, small)]
+            done += await asyncio.gather(*map(delivery.confirm, sent))
+    async with Reader(kafka.bootstrap_servers, [topic]) as reader:
+        await reader.until(lambda: len(reader.records) >= 16)
+
+    assert 6 == sum(one.reduced.get("reference", 0) for one in done)
+    assert [b"1"] * 16 == [record.value for record in reader.records]
+
+
+async def test_writes_go_where_other_clients_look_for_their_keys(
+    broker: Broker, unique: Unique
+) -> None:
+    """Kafka's own hash of the key, so that a subject's records are on one partition, whoever writes them."""
+    topic = unique("keys")
+    broker.create_topic(topic)
+    keys = [f"conversation/acme/c-{n}".encode() for n in range(60)] + [b"", "வோ".encode()]
+    async with Delivery(Kafka(bootstrap_servers=broker.bootstrap_servers)) as delivery:
+        await delivery.deliver([Write(topic, key, b"ours", ()) for key in keys])
+    for key in keys:
+        await send(broker.bootstrap_servers, topic, [b"theirs"], key=key)
+    async with Reader(broker.bootstrap_servers, [topic]) as reader:
+        await reader.until(lambda: len(reader.records) >= 2 * len(keys))
+    ours, theirs = (
+        {record.key: record.partition for record in reader.records if record.value == value}
+        for value in (b"ours", b"theirs")
+    )
+
+    assert ours == theirs
+    assert len(set(ours.values())) > 1
 
 
 async def test_an_escalation_that_fits_in_no_form_becomes_a_dead_letter(

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.embedded import PARTITIONS
 from pipeline.settings import Settings, load
+from pipeline.writes import Headers
 from tests.e2e.brokers import Broker
 
 CANARY = "PENJAGA-CANARY-7f3a91c4"
@@ -109,11 +110,16 @@ port = {site.port}
     def settings(self) -> Settings:
         return load(self.config, {})
 
-    def start(self, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, environment: dict[str, str] | None = None, *arguments: str
+    ) -> subprocess.Popen[bytes]:
         """Start one worker."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "worker", "--config", str(self.config)],
+                [
+                    *(sys.executable, "-m", "pipeline", "worker"),
+                    *("--config", str(self.config), *arguments),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -210,13 +216,23 @@ def event(number: int, text: str) -> bytes:
     ).encode()
 
 
-async def send(servers: str, topic: str, values: Iterable[bytes | None]) -> None:
-    """Send records spread over the topic's partitions; return when all are confirmed."""
+async def send(
+    servers: str,
+    topic: str,
+    values: Iterable[bytes | None],
+    *,
+    key: bytes | None = None,
+    headers: Headers = (),
+) -> None:
+    """Send records spread over the topic's partitions, or to that of a key; return when all are confirmed."""
     async with AIOKafkaProducer(
         bootstrap_servers=servers, acks="all", linger_ms=5, max_request_size=64 * 1024 * 1024
     ) as producer:
         futures = [
-            await producer.send(topic, value, b"%d" % number) for number, value in enumerate(values)
+            await producer.send(
+                topic, value, b"%d" % number if key is None else key, headers=list(headers)
+            )
+            for number, value in enumerate(values)
         ]
         await asyncio.gather(*futures)
 

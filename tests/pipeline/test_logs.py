@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -111,3 +112,56 @@ def test_logs_go_to_standard_error() -> None:
 
     assert isinstance(handler, logging.StreamHandler)
     assert sys.stderr is handler.stream
+
+
+SPEAKING = """
+import asyncio, gc, sys, threading, warnings
+from pipeline import logs
+
+logs.configure()
+
+
+class Broken:
+    def __del__(self):
+        raise ValueError("secret text")
+
+
+async def forget():
+    async def fail():
+        raise ValueError("secret text")
+
+    task = asyncio.ensure_future(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+
+
+def fail():
+    raise KeyError("secret text")
+
+
+warnings.warn("secret text", stacklevel=1)
+Broken()
+asyncio.run(forget())
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+raise RuntimeError("secret text")
+"""
+
+
+def test_what_python_prints_by_itself_is_logged_without_its_words() -> None:
+    """A warning, what a destructor or a thread raised, a task that nobody awaited, and the end of it all."""
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAKING], capture_output=True, check=False, text=True
+    )
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+
+    assert done.returncode == 1
+    assert [None, "ValueError", "ValueError", "KeyError", "RuntimeError"] == [
+        line.get("error") for line in said
+    ]
+    assert "UserWarning in <string>:" in said[0]["message"]
+    assert said[2]["message"] == "Task exception was never retrieved"
+    assert "secret text" not in done.stderr
