@@ -181,6 +181,7 @@ def build(  # noqa: PLR0913  # what a process is made of
         broker_heartbeat_interval=settings.kafka.session_seconds / 3,
         consumer_group_instance_id=settings.kafka.instance or None,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=int(1000 * settings.kafka.metadata_seconds),
         key_serializer="raw",
         value_serializer="raw",
         stream_wait_empty=False,

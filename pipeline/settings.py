@@ -70,6 +70,8 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How long to keep trying at start before giving up with a non-zero exit."""
     delivery_seconds: Seconds = 120.0
     """How long a write may stay unconfirmed before the worker stops, without committing."""
+    metadata_seconds: Seconds = 60.0
+    """How soon partitions that were added to a topic are noticed."""
     session_seconds: Annotated[float, msgspec.Meta(ge=6)] = 10.0
     """How long a worker that fell silent keeps its partitions from the others."""
     instance: str = ""

@@ -112,7 +112,11 @@ def owned(settings: Settings) -> tuple[Topic, ...]:
     names, how = settings.topics, settings.provisioning
     letter_bytes = max(SOURCE_BYTES, settings.limits.record_bytes) + HEADER_BYTES
     width = (how.partitions, how.replication)
-    synced = {"min.insync.replicas": str(how.min_in_sync)}
+    # By the broker's clock: a worker whose own is wrong could not write, or for too short a time.
+    synced = {
+        "min.insync.replicas": str(how.min_in_sync),
+        "message.timestamp.type": "LogAppendTime",
+    }
     # The key of a verdict is its id: compaction drops what was delivered twice.
     written: tuple[Topic, ...] = (
         Topic(names.escalations, "compact,delete", how.escalations_days, *width, synced),

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -34,6 +35,19 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
             yield Broker("embedded", bootstrap_servers)
     else:
         yield request.getfixturevalue("kafka")
+
+
+@pytest.fixture(scope="session")
+def needs_faketime(unavailable: Unavailable) -> dict[str, str]:
+    """Return what a process's environment needs for its clock to be the one that a file tells."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        unavailable("faketime", "clocks that jump need libfaketime: apt-get install libfaketime")
+    return {
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 @pytest.fixture

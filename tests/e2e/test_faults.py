@@ -13,6 +13,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     ResourceType,
 )
 
@@ -155,8 +156,90 @@ async def test_records_that_expired_unread_are_passed_over_and_told(
         assert any("expired" in message for message in site.log_messages())
 
 
+async def test_partitions_that_are_added_are_read(
+    kafka: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """By the worker that runs, from their beginning; what came before is not read again."""
+    values = messages(200)
+    with Site.make(kafka, tmp_path, unique, EXTRA) as site:
+        worker = site.start({"PENJAGA_KAFKA_METADATA_SECONDS": "2"})
+        await send(kafka.bootstrap_servers, site.source, values[:100])
+        async with Reader(kafka.bootstrap_servers, [site.escalations]) as reader:
+            await reader.until(lambda: len(reader.records) >= 20)
+            admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+            more = NewPartitions(site.source, 2 * PARTITIONS)
+            admin.create_partitions([more])[site.source].result(30)
+            await send(kafka.bootstrap_servers, site.source, values[100:])
+            expected = expected_ids(site, values)
+            await reader.until(lambda: expected <= set(reader.keys(site.escalations)))
+            metrics = site.metrics()
+
+        assert len(values) == metrics["penjaga_events_received_total"]
+        assert 2 * PARTITIONS == metrics["penjaga_assigned_partitions"]
+        assert {1} == {len(same) for same in bodies(reader, site.escalations).values()}
+        assert worker.poll() is None
+
+
 @pytest.mark.usefixtures("needs_kafka")
-async def test_each_node_of_three_is_lost_in_turn(unique: Unique, tmp_path: Path) -> None:
+async def test_a_topic_that_is_made_anew_beneath_a_worker_is_read(
+    unique: Unique, tmp_path: Path
+) -> None:
+    """From its beginning, though offsets were committed on what is no longer there."""
+    values = messages(200)
+    with KafkaCluster(settings={"auto.create.topics.enable": False}) as cluster:
+        broker = Broker("kafka", cluster.bootstrap_servers)
+        with Site.make(broker, tmp_path, unique, EXTRA) as site:
+            worker = site.start({"PENJAGA_KAFKA_METADATA_SECONDS": "2"})
+            await send(broker.bootstrap_servers, site.source, values[:100])
+            async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+                await reader.until(lambda: len(reader.records) >= 20)
+                admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+                admin.delete_topics([site.source])[site.source].result(30)
+                await asyncio.sleep(5)
+                broker.create_topic(site.source)
+                await asyncio.sleep(5)
+                await send(broker.bootstrap_servers, site.source, values[100:])
+                expected = expected_ids(site, values)
+                await reader.until(lambda: expected <= set(reader.keys(site.escalations)))
+
+            assert worker.poll() is None
+
+
+@pytest.mark.parametrize("seconds", [86_400.0, -86_400.0])
+async def test_a_clock_that_jumps_changes_nothing(
+    kafka: Broker, unique: Unique, tmp_path: Path, needs_faketime: dict[str, str], seconds: float
+) -> None:
+    """A day ahead, or back, and right again, while messages are read."""
+    values = messages(600)
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    with Site.make(kafka, tmp_path, unique, EXTRA) as site:
+        worker = site.start(needs_faketime | {"FAKETIME_TIMESTAMP_FILE": str(clock)})
+        expected = expected_ids(site, values)
+        async with Reader(kafka.bootstrap_servers, [site.escalations]) as reader:
+            for part, jump in (
+                (values[:200], 0.0),
+                (values[200:400], seconds),
+                (values[400:], 0.0),
+            ):
+                clock.write_text(f"{jump:+.0f}")
+                await send(kafka.bootstrap_servers, site.source, part)
+                ids = expected_ids(site, part)
+                await reader.until(lambda ids=ids: ids <= set(reader.keys(site.escalations)))
+                await asyncio.sleep(2)
+        read = await settled(site)
+        found = bodies(reader, site.escalations)
+
+        assert expected == set(found)
+        assert {1} == {len(same) for same in found.values()}
+        assert len(values) == read
+        assert worker.poll() is None
+
+
+@pytest.mark.usefixtures("needs_kafka")
+async def test_each_node_of_three_is_lost_in_turn_and_then_all_hang(
+    unique: Unique, tmp_path: Path
+) -> None:
     """Leaders and the group's coordinator among them: under load, nothing is missing and the worker lives."""
     with KafkaCluster(nodes=3) as cluster:
         broker = Broker("kafka", cluster.bootstrap_servers, copies=3)
@@ -167,6 +250,12 @@ async def test_each_node_of_three_is_lost_in_turn(unique: Unique, tmp_path: Path
                     await asyncio.sleep(4)
                     await asyncio.to_thread(cluster.start, node)
                     await asyncio.sleep(2)
+                for node in cluster.nodes:
+                    cluster.pause(node)
+                await asyncio.sleep(15)
+                for node in cluster.nodes:
+                    cluster.resume(node)
+                await asyncio.sleep(3)
 
 
 @pytest.mark.usefixtures("needs_kafka")

@@ -74,8 +74,10 @@ class Site:
         names = [unique(n) for n in (*topics, "group")]
         site = cls(broker, folder, *names, extra=extra)
         for topic in names[:-1]:
-            narrow = escalation_bytes if topic == site.escalations else None
-            broker.create_topic(topic, {"max.message.bytes": str(narrow)} if narrow else None)
+            config = {} if topic == site.source else {"message.timestamp.type": "LogAppendTime"}
+            if topic == site.escalations and escalation_bytes:
+                config["max.message.bytes"] = str(escalation_bytes)
+            broker.create_topic(topic, config)
         site.config.write_text(
             f"""
 [kafka]
