@@ -28,7 +28,7 @@ def unavailable() -> Callable[[str, str], NoReturn]:
     """Return what a fixture calls when the machine lacks something: its short name and the remedy.
 
     The tests are skipped, and the summary says how to get it. When the name is in the environment variable
-    `PENJAGA_REQUIRE` (`kafka,prometheus,chromium,faketime`), they fail: then a green run has left nothing out.
+    `PENJAGA_REQUIRE` (`kafka,prometheus,chromium,faketime`), they fail: a green run left nothing out then.
     """
 
     def leave(need: str, remedy: str) -> NoReturn:
