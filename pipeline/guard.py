@@ -78,6 +78,8 @@ class Health(msgspec.Struct, frozen=True):
     state: State
     overruns: int
     """How often it took longer than its budget."""
+    pause_seconds: float = 0.0
+    """For how long it is left alone, or was the last time."""
 
 
 class Guard:
@@ -126,7 +128,8 @@ class Guard:
         self._overran.discard(detector.name)
         self._breakers[detector.name] = self._breaker(detector).after(
             self._now(),
-            failed=overran or 2 * failed >= max(of, 1),
+            failed=2 * failed >= max(of, 1),
+            overran=overran,
             failures_in_a_row=self._settings.failures_in_a_row,
             pause_seconds=self._settings.pause_seconds,
         )
@@ -135,7 +138,7 @@ class Guard:
         """Return how each detector fares that was ever called, by name."""
         now = self._now()
         return {
-            name: Health(breaker.state(now), self._overruns.get(name, 0))
+            name: Health(breaker.state(now), self._overruns.get(name, 0), breaker.pause)
             for name, breaker in self._breakers.items()
         }
 

@@ -101,11 +101,11 @@ class LatestLine:
             before = former[name].state if name in former else "closed"
             if health.state == "open" != before:
                 log.error(
-                    "detector %s failed on %d batches in a row and is left alone for %g s; its events are "
-                    "`detector.failed`",
+                    "detector %s failed on %d batches in a row, or took too long over as many in a minute, "
+                    "and is left alone for %g s; its events are `detector.failed`",
                     name,
                     self._settings.detectors.failures_in_a_row,
-                    self._settings.detectors.pause_seconds,
+                    health.pause_seconds,
                 )
             elif health.state == "closed" != before:
                 log.warning("detector %s answers again", name)

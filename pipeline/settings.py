@@ -184,7 +184,7 @@ class Detectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     budget_seconds: Seconds = 1.0
     """How long a detector may take over a batch, and once more over the events of one that failed."""
     failures_in_a_row: Count = 5
-    """After so many failed batches a detector is left alone."""
+    """After so many failed batches, or so many in a minute that took too long, it is left alone."""
     pause_seconds: Seconds = 30.0
     """For how long, before it is tried again."""
 

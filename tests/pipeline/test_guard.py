@@ -67,7 +67,7 @@ def test_time_for_single_events_is_shared() -> None:
 
 
 def test_a_detector_that_keeps_failing_is_left_alone_then_tried() -> None:
-    """Its events say so meanwhile; one good batch closes the breaker again."""
+    """Its events say so meanwhile; when it stood its trial, the breaker closes."""
     clock = Clock()
     guard = Guard(LIMITS, clock)
     chain = Chain([Hangs(), Sound()]).called_by(guard)
@@ -81,6 +81,8 @@ def test_a_detector_that_keeps_failing_is_left_alone_then_tried() -> None:
     tried = guard.health()["hangs"].state
     chain.findings(bad)
     again = guard.health()["hangs"].state
+    clock.now += 20.0
+    chain.findings(GOOD)
     clock.now += 10.0
     answered = chain.findings(GOOD)
 
@@ -128,12 +130,55 @@ def test_a_budget_interrupts_and_leaves_no_alarm() -> None:
     assert before == signal.getsignal(signal.SIGALRM)
 
 
+def after(breaker: Breaker, now: float, how: str) -> Breaker:
+    """Return the breaker after a batch that was good, failed, or took too long."""
+    return breaker.after(
+        now,
+        failed=how == "failed",
+        overran=how == "late",
+        failures_in_a_row=3,
+        pause_seconds=10.0,
+    )
+
+
 def test_a_breaker_counts_failures_in_a_row() -> None:
     """A good batch between them begins the count anew."""
     breaker = Breaker()
-    for now, failed in ((1.0, True), (2.0, False), (3.0, True), (4.0, True)):
-        breaker = breaker.after(now, failed=failed, failures_in_a_row=2, pause_seconds=5.0)
+    for now, how in ((1.0, "failed"), (2.0, "failed"), (3.0, "good"), (4.0, "failed")):
+        breaker = after(breaker, now, how)
+    assert "closed" == breaker.state(4.0)
+    for now in (5.0, 6.0):
+        breaker = after(breaker, now, "failed")
 
-    assert Breaker(2, 9.0) == breaker
-    assert ["open", "trying"] == [breaker.state(now) for now in (8.9, 9.0)]
-    assert Breaker() == breaker.after(9.0, failed=False, failures_in_a_row=2, pause_seconds=5.0)
+    assert ["open", "trying"] == [breaker.state(now) for now in (15.9, 16.0)]
+
+
+def test_a_breaker_counts_what_took_too_long_within_a_minute() -> None:
+    """Good batches between them change nothing: each held up everything else."""
+    breaker = Breaker()
+    for now in (0.0, 30.0, 59.0):
+        breaker = after(after(breaker, now, "late"), now + 0.5, "good")
+    spread = Breaker()
+    for now in (0.0, 40.0, 80.0, 120.0):
+        spread = after(after(spread, now, "late"), now + 0.5, "good")
+
+    assert "open" == breaker.state(59.5)
+    assert "closed" == spread.state(120.5)
+
+
+def test_who_fails_on_trial_is_left_alone_for_longer_and_longer() -> None:
+    """Eight times as long at most. A good batch is not enough: the trial is as long as the first pause."""
+    breaker, now = Breaker(), 0.0
+    for _ in range(3):
+        breaker = after(breaker, now, "failed")
+    pauses = []
+    for how in ("late", "failed", "late", "late", "late"):
+        pauses.append(breaker.open_until - now)
+        now = breaker.open_until
+        breaker = after(after(breaker, now, "good"), now + 5.0, how)
+        now += 5.0
+
+    assert [10.0, 20.0, 40.0, 80.0, 80.0] == pauses
+    now = breaker.open_until
+    assert "trying" == after(breaker, now + 9.9, "good").state(now + 9.9)
+    assert Breaker() == after(breaker, now + 10.0, "good")
