@@ -18,6 +18,7 @@ from detectors.contract import Candidate, Detector, Match
 from detectors.folding import FoldedBatch, fold_batch
 from pipeline.database import PatternDatabase
 from pipeline.guard import DIRECT, Calls, Found, OverrunError
+from pipeline.isolated import DiedError
 from schemas import Event, Finding
 
 FAILED: Final = "detector.failed"
@@ -217,6 +218,8 @@ def _told(error: Exception | SystemExit) -> str:
         return "returned what its contract does not allow"
     if isinstance(error, OverrunError):
         return "took longer than its budget"
+    if isinstance(error, DiedError):
+        return "its process died"
     return f"raised {type(error).__name__}"
 
 

@@ -12,7 +12,7 @@ import msgspec
 from detectors.contract import Candidate, Detector
 from pipeline.breaker import Breaker, State
 from pipeline.budget import OverBudgetError, budget
-from pipeline.isolated import DeadlineError, Isolated
+from pipeline.isolated import DeadlineError, DiedError, Isolated
 from pipeline.settings import Detectors
 from schemas import Finding
 
@@ -91,7 +91,8 @@ class Guard:
         self._now = now
         self._breakers: dict[str, Breaker] = {}
         self._overruns: dict[str, int] = {}
-        self._overran: set[str] = set()
+        self._held_up: set[str] = set()
+        """Who made others wait during this batch."""
 
     def is_asked(self, detector: Detector) -> bool:
         """Leave a detector alone while its breaker is open."""
@@ -124,12 +125,12 @@ class Guard:
 
     def done(self, detector: Detector, failed: int, of: int) -> None:
         """Count a batch as failed that took too long, or half of whose events got no answer."""
-        overran = detector.name in self._overran
-        self._overran.discard(detector.name)
+        held_up = detector.name in self._held_up
+        self._held_up.discard(detector.name)
         self._breakers[detector.name] = self._breaker(detector).after(
             self._now(),
             failed=2 * failed >= max(of, 1),
-            overran=overran,
+            held_up=held_up,
             failures_in_a_row=self._settings.failures_in_a_row,
             pause_seconds=self._settings.pause_seconds,
         )
@@ -153,6 +154,9 @@ class Guard:
                 detector.ready()
             except DeadlineError:
                 raise self._overrun(detector) from None
+            except DiedError:
+                self._held_up.add(detector.name)
+                raise
         return self._now() - before
 
     def _within(self, detector: Detector, candidates: Sequence[Candidate], seconds: float) -> Found:
@@ -163,8 +167,12 @@ class Guard:
                 return list(detector.scan(candidates))
         except (OverBudgetError, DeadlineError):
             raise self._overrun(detector) from None
+        except DiedError:
+            # Its next process has to be waited for.
+            self._held_up.add(detector.name)
+            raise
 
     def _overrun(self, detector: Detector) -> OverrunError:
         self._overruns[detector.name] = self._overruns.get(detector.name, 0) + 1
-        self._overran.add(detector.name)
+        self._held_up.add(detector.name)
         return OverrunError()

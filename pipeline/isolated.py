@@ -30,6 +30,10 @@ class DeadlineError(Exception):
     """The process did not answer in time, and was ended."""
 
 
+class DiedError(Exception):
+    """The process ended in the middle of its work."""
+
+
 class NotIsolableError(ValueError):
     """A detector that the worker has to call itself."""
 
@@ -69,7 +73,7 @@ class Isolated:
 
         Raises:
             DeadlineError: if it is not ready in time.
-            RuntimeError: if it died.
+            DiedError: if it died.
         """
         # A process that was forked off must not share the pool of the one it came from. A pool whose process
         # cannot load the detector has given up.
@@ -94,7 +98,7 @@ class Isolated:
 
         Raises:
             DeadlineError: if it took longer; it is ended.
-            RuntimeError: if it died.
+            DiedError: if it died.
             Exception: whatever the detector raised.
         """
         if self._pool is None:
@@ -116,7 +120,7 @@ class Isolated:
             raise DeadlineError from None
         except ProcessExpired:
             self.close()
-            raise RuntimeError from None
+            raise DiedError from None
         if isinstance(answer, TimeoutError):
             raise answer
         return answer

@@ -17,6 +17,7 @@ from tests.bench.__main__ import BASELINE, SIZING, main
 from tests.bench.compute import BASE, PHASES, Compute, Cost, PatternCost, compute
 from tests.bench.corpus import Corpus, batches, corpus
 from tests.bench.drains import Drain, Drains
+from tests.bench.isolation import Isolation
 from tests.bench.latency import percentile
 from tests.bench.machine import cpu_seconds, machine, peak_resident_bytes, resident_bytes
 from tests.bench.memory import Memory
@@ -234,6 +235,18 @@ def test_the_report_shows_every_figure_in_a_table(results: Results) -> None:
     assert all(len(width) == 1 for width in widths)
     assert "| penjaga | 1,000 | 100,000 | 0.50 | 16.00 | 4.00 | 50 |" in text
     assert "fetch, produce, Faust and the rest" in text
+
+
+def test_the_report_says_whether_the_others_were_harmed(results: Results) -> None:
+    """By each detector that breaks."""
+    rows = tuple(
+        Isolation(name, "Sleep for an hour", same, 1_095, 1.25, 0.06, 1.05)
+        for name, same in (("hangs", True), ("crashes", False))
+    )
+    text = report.markdown(msgspec.structs.replace(results, isolation=rows))
+
+    assert "| `hangs`: sleep for an hour | 1,095 | yes | 1,250 | 60 | 1.05 |" in text
+    assert "| `crashes`: sleep for an hour | 1,095 | **no** | 1,250 | 60 | 1.05 |" in text
 
 
 def test_the_plot_is_a_picture(results: Results, tmp_path: Path) -> None:

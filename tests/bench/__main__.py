@@ -14,6 +14,7 @@ from tests.bench import report
 from tests.bench.compute import PATTERNS, QUICK_PATTERNS, compute
 from tests.bench.corpus import corpus
 from tests.bench.drains import CONTENDERS, drains
+from tests.bench.isolation import isolation
 from tests.bench.latency import RATES, latency
 from tests.bench.machine import machine
 from tests.bench.memory import memory
@@ -32,7 +33,7 @@ OUT: Final = HERE.parent.parent / "build" / "bench"
 BASELINE: Final = HERE / "baseline.json"
 SIZING: Final = HERE.parent.parent / "deploy" / "sizing.md"
 
-STAGES: Final = ("compute", "drains", "latency", "startup", "memory", "subjects")
+STAGES: Final = ("compute", "drains", "latency", "startup", "memory", "subjects", "isolation")
 
 # Enough that a round takes longer than the clock's jitter, few enough that the rounds are many.
 _COMPUTE_MESSAGES: Final = 20_000
@@ -101,6 +102,7 @@ def _on_kafka(asked: Namespace, records: Sequence[bytes]) -> dict[str, Callable[
         "startup": lambda site: startups(site, asked.runs),
         "memory": lambda site: memory(site, records, asked.memory_messages),
         "subjects": lambda site: remembering(site, asked.subjects),
+        "isolation": lambda site: isolation(site, records),
     }
 
 

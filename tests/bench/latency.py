@@ -44,6 +44,16 @@ class Latency(msgspec.Struct, frozen=True):
     """CPU seconds of the worker per 1,000 messages."""
 
 
+class Timed(msgspec.Struct, frozen=True):
+    """The escalations of a worker under a steady load."""
+
+    seconds: tuple[tuple[float, float, Message], ...]
+    """When each message was due, from the first on; how long its escalation took; and that itself."""
+    late_99th: float
+    cpu_seconds: float
+    """What the worker used."""
+
+
 def latency(site: Site, records: Sequence[bytes], rate: int, seconds: float) -> Latency:
     """Measure one rate for so many seconds, on topics of its own.
 
@@ -53,27 +63,9 @@ def latency(site: Site, records: Sequence[bytes], rate: int, seconds: float) -> 
     name = f"latency-{rate}-{uuid.uuid4().hex[:8]}"
     create_topic(site.bootstrap_servers, name, partitions=PARTITIONS)
     outputs = Outputs.create(site.bootstrap_servers, name)
-    content = site.folder / "records.jsonl"
-    content.write_bytes(b"\n".join(records))
     messages = int(rate * (seconds + _WARM_UP_SECONDS))
-    schedule = Schedule(site.bootstrap_servers, name, str(content), rate, messages)
-    with Worker(site, name, outputs, name) as worker:
-        worker.until_ready()
-        before = cpu_seconds(worker.pid)
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.pacer", msgspec.json.encode(schedule).decode()],
-            stdout=subprocess.PIPE,
-            cwd=_ROOT,
-        ) as pacer:
-            seen = list(_seen(site.bootstrap_servers, outputs.escalations, pacer))
-            said, _ = pacer.communicate()
-        used = cpu_seconds(worker.pid) - before
-    kept = msgspec.json.decode(said, type=Kept)
-    times = sorted(
-        moment - (kept.start + number / rate)
-        for number, moment in seen
-        if number >= _WARM_UP_SECONDS * rate
-    )
+    found = timed(Worker(site, name, outputs, name), records, rate, messages)
+    times = sorted(took for due, took, _ in found.seconds if due >= _WARM_UP_SECONDS)
     if not times:
         raise RuntimeError(f"no escalation arrived at {rate} messages/s")
     log.info("%d messages/s: median %.1f ms", rate, 1000 * percentile(times, 50))
@@ -85,9 +77,33 @@ def latency(site: Site, records: Sequence[bytes], rate: int, seconds: float) -> 
         percentile_99=percentile(times, 99),
         percentile_99_9=percentile(times, 99.9),
         longest=times[-1],
-        late_99th=kept.late_99th,
-        cpu_per_thousand=1000 * used / messages,
+        late_99th=found.late_99th,
+        cpu_per_thousand=1000 * found.cpu_seconds / messages,
     )
+
+
+def timed(worker: Worker, records: Sequence[bytes], rate: int, messages: int) -> Timed:
+    """Start a worker, send it so many messages at a steady rate, and time its escalations."""
+    servers = worker.site.bootstrap_servers
+    content = worker.site.folder / "records.jsonl"
+    content.write_bytes(b"\n".join(records))
+    schedule = Schedule(servers, worker.source, str(content), rate, messages)
+    with worker:
+        worker.until_ready()
+        before = cpu_seconds(worker.pid)
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.pacer", msgspec.json.encode(schedule).decode()],
+            stdout=subprocess.PIPE,
+            cwd=_ROOT,
+        ) as pacer:
+            seen = list(_seen(servers, worker.outputs.escalations, pacer))
+            said, _ = pacer.communicate()
+        used = cpu_seconds(worker.pid) - before
+    kept = msgspec.json.decode(said, type=Kept)
+    seconds = tuple(
+        (number / rate, moment - (kept.start + number / rate), one) for number, moment, one in seen
+    )
+    return Timed(seconds, kept.late_99th, used)
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
@@ -98,15 +114,15 @@ def percentile(ascending: Sequence[float], share: float) -> float:
 
 def _seen(
     bootstrap_servers: str, topic: str, pacer: subprocess.Popen[bytes]
-) -> Iterator[tuple[int, float]]:
-    """Yield the number of each escalated message and when its escalation was there, until all are."""
+) -> Iterator[tuple[int, float, Message]]:
+    """Yield the number of each escalated message, when its escalation was there, and that, until all are."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "latency"})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
     give_up: float | None = None
     while give_up is None or time.monotonic() < give_up:
         escalations = consumer.consume(500, timeout=0.02)
         moment = time.monotonic()
-        yield from ((_number(one), moment) for one in escalations if one.error() is None)
+        yield from ((_number(one), moment, one) for one in escalations if one.error() is None)
         if escalations or give_up is None:
             ended = pacer.poll() is not None
             give_up = moment + _QUIET_SECONDS if ended else None

@@ -9,6 +9,7 @@ import msgspec
 from tests.bench.compute import BASE, Compute
 from tests.bench.corpus import Shares
 from tests.bench.drains import Drains
+from tests.bench.isolation import Isolation
 from tests.bench.latency import Latency
 from tests.bench.machine import Machine
 from tests.bench.memory import Memory
@@ -27,6 +28,7 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
     startup: Startups | None = None
     memory: Memory | None = None
     subjects: Remembered | None = None
+    isolation: tuple[Isolation, ...] | None = None
 
 
 class Ratio(msgspec.Struct, frozen=True):

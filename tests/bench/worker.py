@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -92,6 +92,9 @@ class Worker:
     group: str
     detectors: Sequence[str] = ()
     """Which detectors run; none named is all."""
+    isolated: Sequence[str] = ()
+    """Which of them run in processes of their own."""
+    environment: Mapping[str, str] = field(default_factory=dict)
     processes: int = 1
     cache: Path | None = None
     """Where compiled patterns are kept, if not with the site's."""
@@ -117,6 +120,7 @@ folder = "{self.site.folder / "memory"}"
 port = {self.port}
 [detectors]
 only = {json.dumps(list(self.detectors))}
+isolated = {json.dumps(list(self.isolated))}
 [sources."{self.source}"]
 {_weightless()}
 """,
@@ -134,7 +138,9 @@ only = {json.dumps(list(self.detectors))}
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=clean_environment() | {"PENJAGA_CACHE_DIR": str(self.cache or self.site.cache)},
+                env=clean_environment()
+                | {"PENJAGA_CACHE_DIR": str(self.cache or self.site.cache)}
+                | dict(self.environment),
             )
         self.started = time.monotonic()
         return self

@@ -5,6 +5,7 @@ import importlib.util
 import msgspec
 import pytest
 
+from tests.bench import isolation
 from tests.bench.corpus import corpus
 from tests.bench.drains import CONTENDERS, UNIT, WrongDrainError, drains
 from tests.bench.latency import latency
@@ -13,6 +14,7 @@ from tests.bench.startup import startups
 from tests.bench.subjects import remembering
 from tests.bench.worker import Site
 from tests.e2e.brokers import Broker
+from tests.pipeline.broken import Garbage, Sound
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +83,19 @@ def test_subjects_are_remembered_and_come_back(site: Site) -> None:
     assert measured.disk_bytes > 10_000
     assert measured.recovery_seconds > 0
     assert min(measured.peak_bytes, measured.recovery_peak_bytes) > 50_000_000
+
+
+def test_a_detector_that_breaks_is_measured_beside_one_that_does_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' escalations are the same; one that loses some would be told."""
+    monkeypatch.setattr(isolation, "BROKEN", (Sound, Garbage))
+    monkeypatch.setattr(isolation, "FIRST_SECONDS", 2.0)
+    monkeypatch.setattr(isolation, "ALONE_SECONDS", 5.0)
+    sound, garbage = isolation.isolation(site, corpus(5_000).records)
+
+    assert ("sound", 1.0) == (sound.detector, sound.alone_ratio)
+    assert sound.same
+    assert garbage.same
+    assert sound.escalations == garbage.escalations > 100
+    assert min(garbage.first_99th, garbage.alone_99th) > 0

@@ -11,6 +11,9 @@ from typing import Any
 from detectors.contract import Candidate, Pattern
 from schemas import Finding
 
+TEXT = "apple now break"
+"""What each of them breaks on."""
+
 
 class Sound:
     """Find apples."""
@@ -81,6 +84,17 @@ class Crashes(Sound):
 
     def fail(self) -> Any:
         ctypes.string_at(0)
+
+
+class Garbage(Sound):
+    """Yield what is no finding."""
+
+    name = "garbage"
+
+    def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
+        broken: Any = object(), "rubbish"
+        for candidate, finding in super().scan(candidates):
+            yield broken if TEXT in candidate.folded.text else (candidate, finding)
 
 
 class Exits(Sound):

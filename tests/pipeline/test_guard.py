@@ -135,7 +135,7 @@ def after(breaker: Breaker, now: float, how: str) -> Breaker:
     return breaker.after(
         now,
         failed=how == "failed",
-        overran=how == "late",
+        held_up=how == "late",
         failures_in_a_row=3,
         pause_seconds=10.0,
     )

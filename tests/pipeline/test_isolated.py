@@ -17,6 +17,7 @@ from tests.pipeline.broken import (
     Chooses,
     Crashes,
     Exits,
+    Garbage,
     GivesUp,
     Hangs,
     Leaks,
@@ -56,8 +57,9 @@ def test_an_isolated_detector_finds_the_same(sound: Isolated) -> None:
         (Burns, {"took longer than its budget"}),
         (Backtracks, {"took longer than its budget"}),
         (Leaks, {"raised MemoryError", "took longer than its budget"}),
-        (Crashes, {"raised RuntimeError"}),
+        (Crashes, {"its process died"}),
         (Exits, {"raised SystemExit"}),
+        (Garbage, {"raised KeyError"}),
         (GivesUp, {"raised TimeoutError"}),
     ],
 )
@@ -80,6 +82,23 @@ def test_a_broken_detector_loses_one_event(broken: type[Sound], reasons: set[str
         }
     finally:
         bad.close()
+
+
+def test_one_that_dies_now_and_then_is_left_alone() -> None:
+    """Each time the others wait for its next process, so good batches between them do not count."""
+    bad = isolated(Crashes())
+    guard = Guard(Detectors(budget_seconds=1.0, failures_in_a_row=2), time.monotonic)
+    chain = Chain([bad, Sound()]).called_by(guard)
+    try:
+        states = []
+        for batch in (WITH_BAD, GOOD, WITH_BAD):
+            chain.findings(batch)
+            states.append(guard.health()[bad.name].state)
+    finally:
+        bad.close()
+
+    assert ["closed", "closed", "open"] == states
+    assert 0 == guard.health()[bad.name].overruns
 
 
 @pytest.mark.parametrize("broken", [LoadsForEver, CannotLoad])
