@@ -19,6 +19,7 @@ from tests.bench.latency import RATES, latency
 from tests.bench.machine import machine
 from tests.bench.memory import memory
 from tests.bench.plot import plot
+from tests.bench.restart import restarted
 from tests.bench.results import Results, merged, ratios, read, regressions, write
 from tests.bench.sizing import sizing
 from tests.bench.startup import startups
@@ -33,7 +34,16 @@ OUT: Final = HERE.parent.parent / "build" / "bench"
 BASELINE: Final = HERE / "baseline.json"
 SIZING: Final = HERE.parent.parent / "deploy" / "sizing.md"
 
-STAGES: Final = ("compute", "drains", "latency", "startup", "memory", "subjects", "isolation")
+STAGES: Final = (
+    "compute",
+    "drains",
+    "latency",
+    "startup",
+    "memory",
+    "subjects",
+    "isolation",
+    "restart",
+)
 
 # Enough that a round takes longer than the clock's jitter, few enough that the rounds are many.
 _COMPUTE_MESSAGES: Final = 20_000
@@ -103,6 +113,7 @@ def _on_kafka(asked: Namespace, records: Sequence[bytes]) -> dict[str, Callable[
         "memory": lambda site: memory(site, records, asked.memory_messages),
         "subjects": lambda site: remembering(site, asked.subjects),
         "isolation": lambda site: isolation(site, records),
+        "restart": lambda site: restarted(site, records),
     }
 
 

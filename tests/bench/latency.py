@@ -91,12 +91,8 @@ def timed(worker: Worker, records: Sequence[bytes], rate: int, messages: int) ->
     with worker:
         worker.until_ready()
         before = cpu_seconds(worker.pid)
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.pacer", msgspec.json.encode(schedule).decode()],
-            stdout=subprocess.PIPE,
-            cwd=_ROOT,
-        ) as pacer:
-            seen = list(_seen(servers, worker.outputs.escalations, pacer))
+        with paced(schedule) as pacer:
+            seen = list(escalated(servers, worker.outputs.escalations, pacer))
             said, _ = pacer.communicate()
         used = cpu_seconds(worker.pid) - before
     kept = msgspec.json.decode(said, type=Kept)
@@ -112,8 +108,20 @@ def percentile(ascending: Sequence[float], share: float) -> float:
     return ascending[max(0, int(rank) - 1)]
 
 
-def _seen(
-    bootstrap_servers: str, topic: str, pacer: subprocess.Popen[bytes]
+def paced(schedule: Schedule) -> subprocess.Popen[bytes]:
+    """Start the pacer; what it says in the end is `Kept`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.pacer", msgspec.json.encode(schedule).decode()],
+        stdout=subprocess.PIPE,
+        cwd=_ROOT,
+    )
+
+
+def escalated(
+    bootstrap_servers: str,
+    topic: str,
+    pacer: subprocess.Popen[bytes],
+    quiet_seconds: float = _QUIET_SECONDS,
 ) -> Iterator[tuple[int, float, Message]]:
     """Yield the number of each escalated message, when its escalation was there, and that, until all are."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "latency"})
@@ -125,7 +133,7 @@ def _seen(
         yield from ((_number(one), moment, one) for one in escalations if one.error() is None)
         if escalations or give_up is None:
             ended = pacer.poll() is not None
-            give_up = moment + _QUIET_SECONDS if ended else None
+            give_up = moment + quiet_seconds if ended else None
     consumer.close()
 
 

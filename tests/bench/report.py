@@ -1,7 +1,7 @@
 """Report: results as Markdown."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from tests.bench.compute import BASE, Compute, Cost
 from tests.bench.corpus import Shares
@@ -10,6 +10,7 @@ from tests.bench.isolation import ALONE_SECONDS, FIRST_SECONDS, RATE, Isolation
 from tests.bench.latency import Latency
 from tests.bench.machine import Machine
 from tests.bench.memory import Memory
+from tests.bench.restart import Restarted
 from tests.bench.results import Regression, Results
 from tests.bench.startup import Startup, Startups
 from tests.bench.subjects import Remembered
@@ -42,16 +43,17 @@ def markdown(results: Results) -> str:
         blocks += _compute(results.compute)
     if results.drains and results.compute:
         blocks += _breakdown(results.drains, results.compute)
-    if results.latency:
-        blocks += _latency(results.latency)
-    if results.startup:
-        blocks += _startup(results.startup)
-    if results.memory:
-        blocks += _memory(results.memory)
-    if results.subjects:
-        blocks += _subjects(results.subjects)
-    if results.isolation:
-        blocks += _isolation(results.isolation)
+    sections: list[tuple[Any, Callable[[Any], Iterable[str]]]] = [
+        (results.latency, _latency),
+        (results.startup, _startup),
+        (results.memory, _memory),
+        (results.subjects, _subjects),
+        (results.isolation, _isolation),
+        (results.restart, _restart),
+    ]
+    for found, section in sections:
+        if found:
+            blocks += section(found)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -264,6 +266,20 @@ def _isolation(rows: Sequence[Isolation]) -> Iterator[str]:
             )
             for row in rows
         ),
+    )
+
+
+def _restart(found: Restarted) -> Iterator[str]:
+    yield "## Rolling restart"
+    took = ", ".join(f"{seconds:.1f}" for seconds in found.restart_seconds)
+    yield (
+        f"{found.workers} workers, all on this machine, each replaced in turn while {found.rate:,} messages "
+        f"a second come, {found.messages:,} in all: {found.expected:,} escalations expected, {found.found:,} "
+        f"found, {found.expected - found.found:,} missing, {found.repeated:,} written again under their own "
+        f"id. Each ended with status {' '.join(sorted({str(s) for s in found.statuses}))}; its successor "
+        f"was ready after {took} s. An escalation took {found.median:.1f} s at the median and "
+        f"{found.longest:.1f} s at worst: that is more than these cores take, so what came meanwhile waited, "
+        f"until {found.done_seconds:.0f} s after the first message all was done."
     )
 
 

@@ -13,6 +13,7 @@ from tests.bench.isolation import Isolation
 from tests.bench.latency import Latency
 from tests.bench.machine import Machine
 from tests.bench.memory import Memory
+from tests.bench.restart import Restarted
 from tests.bench.startup import Startups
 from tests.bench.subjects import Remembered
 
@@ -29,6 +30,7 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
     memory: Memory | None = None
     subjects: Remembered | None = None
     isolation: tuple[Isolation, ...] | None = None
+    restart: Restarted | None = None
 
 
 class Ratio(msgspec.Struct, frozen=True):

@@ -99,10 +99,12 @@ class Worker:
     cache: Path | None = None
     """Where compiled patterns are kept, if not with the site's."""
     port: int = field(default_factory=free_port)
+    name: str = ""
+    """Its own, where there are several of a group."""
 
     def __enter__(self) -> Self:
         """Start it, and return before it is ready."""
-        config = self.site.folder / f"{self.group}.toml"
+        config = self.site.folder / f"{self.group}{self.name}.toml"
         config.write_text(
             f"""
 [kafka]
@@ -126,7 +128,7 @@ isolated = {json.dumps(list(self.isolated))}
 """,
             encoding="utf-8",
         )
-        self._log = self.site.folder / f"{self.group}.log"
+        self._log = self.site.folder / f"{self.group}{self.name}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [

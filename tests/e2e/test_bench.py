@@ -5,7 +5,7 @@ import importlib.util
 import msgspec
 import pytest
 
-from tests.bench import isolation
+from tests.bench import isolation, restart
 from tests.bench.corpus import corpus
 from tests.bench.drains import CONTENDERS, UNIT, WrongDrainError, drains
 from tests.bench.latency import latency
@@ -99,3 +99,17 @@ def test_a_detector_that_breaks_is_measured_beside_one_that_does_not(
     assert garbage.same
     assert sound.escalations == garbage.escalations > 100
     assert min(garbage.first_99th, garbage.alone_99th) > 0
+
+
+def test_workers_are_replaced_and_nothing_is_missing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a rate that any machine takes."""
+    monkeypatch.setattr(restart, "WORKERS", 2)
+    monkeypatch.setattr(restart, "_BETWEEN_SECONDS", 1.0)
+    monkeypatch.setattr(restart, "_QUIET_SECONDS", 12.0)
+    measured = restart.restarted(site, corpus(2_000).records, rate=300, seconds=15.0)
+
+    assert measured.expected == measured.found > 50
+    assert (0, 0) == measured.statuses
+    assert 0 < measured.median <= measured.longest
