@@ -167,6 +167,31 @@ ON_CALL: Final = Page(
                 bad_from=0.5,
             ),
         ),
+        "Is anything kept from people?": (
+            Panel(
+                "Expired unread",
+                "Records that retention took before they were read, within an hour.",
+                {
+                    "{{source}}": f"sum by (source) (increase(penjaga_records_expired_total{{{JOB}}}[1h]))"
+                },
+                bad_from=1,
+            ),
+            Panel(
+                "Held back",
+                "Escalations within an hour beyond a quota; they are on the overflow topic.",
+                {
+                    "{{label}}": "sum by (label) "
+                    f"(increase(penjaga_escalations_held_back_total{{{JOB}}}[1h]))",
+                },
+                bad_from=1,
+            ),
+            Panel(
+                "Stopped",
+                "Processes in which a detector that was changed floods, and escalates nothing.",
+                {"{{detector}}": f"sum by (detector) (penjaga_detector_stopped{{{JOB}}})"},
+                bad_from=1,
+            ),
+        ),
         "Is it flagging oddly?": (
             Panel(
                 "Escalated, now",
@@ -352,6 +377,41 @@ DELIVERY: Final = Page(
                     f"(penjaga_last_batch_timestamp_seconds{{{JOB}}})",
                 },
                 "s",
+            ),
+        ),
+        "Memory of subjects": (
+            Panel(
+                "Signals",
+                "A second, by what became of them.",
+                {"{{outcome}}": rate("penjaga_signals_received_total", "outcome")},
+            ),
+            Panel(
+                "Levels crossed",
+                "By subjects, within an hour.",
+                {
+                    "{{behaviour}} {{level}}": "sum by (behaviour, level) "
+                    f"(increase(penjaga_subjects_crossings_total{{{JOB}}}[1h]))",
+                },
+            ),
+            Panel(
+                "Time to add up a batch of signals",
+                "",
+                quantiles("penjaga_correlate_seconds", "job"),
+                "s",
+            ),
+            Panel(
+                "Reading memory back",
+                "Processes that do; meanwhile they screen nothing.",
+                {"{{instance}}": f"sum by (instance) (penjaga_table_recovering{{{JOB}}})"},
+                bad_from=1,
+                width=12,
+            ),
+            Panel(
+                "Last time that memory was read back",
+                "How long it took.",
+                {"{{instance}}": f"max by (instance) (penjaga_table_recovery_seconds{{{JOB}}})"},
+                "s",
+                width=12,
             ),
         ),
     },
