@@ -78,6 +78,8 @@ class Health:
 
     def __init__(self) -> None:
         self.is_stopping = False
+        self.is_recovering = False
+        """Whether the memory of subjects is being read back: until it is, nothing is screened."""
         self.partitions: set[TP] = set()
         self._since: dict[object, float] = {}
         self._has_settled = asyncio.Event()
@@ -104,7 +106,7 @@ class Health:
         # The longest in hand is the first that was taken.
         since = next(iter(self._since.values()), None)
         return Vitals(
-            partitions=len(self.partitions),
+            partitions=0 if self.is_recovering else len(self.partitions),
             unconfirmed_seconds=time.monotonic() - since if since else 0.0,
             pid=os.getpid(),
         )
@@ -348,11 +350,13 @@ def _correlate_agent(app: faust.App, worker: Worker) -> None:
     async def begin_recovery(*_: Any, **__: Any) -> None:
         nonlocal since
         since = time.monotonic()
+        worker.health.is_recovering = True
         worker.metrics.table_recovering.set(1)
 
     async def end_recovery() -> None:
         worker.metrics.table_recovering.set(0)
         worker.metrics.table_recovery_seconds.set(time.monotonic() - since)
+        worker.health.is_recovering = False
 
     async def keep_current() -> None:
         while True:

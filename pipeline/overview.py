@@ -67,6 +67,7 @@ COUNTED: Final = frozenset(
         "penjaga_feed_entries",
         "penjaga_feed_interval_seconds",
         "penjaga_feed_last_sync",
+        "penjaga_table_recovering",
         "penjaga_table_recovery_seconds",
     }
 )
@@ -216,9 +217,10 @@ def overview(
     p50, p99 = _quantile(first, now, 0.5), _quantile(first, now, 0.99)
     waiting = int(now.total(_LAG))
     watched_seconds = now.at - first.at
+    is_recovering = now.total("penjaga_table_recovering") > 0
     reasons = sorted(
         [
-            *_about_processes(rows, watched_seconds),
+            *_about_processes(rows, watched_seconds, is_recovering=is_recovering),
             *_about_delivery(first, now),
             *_about_lag(waiting, per_second),
             *_about_detectors(detectors),
@@ -270,7 +272,9 @@ def _good(per_second: float, waiting: int, processes: Sequence[ProcessRow]) -> s
     return f"Keeping up: {_count(round(per_second), 'message')} a second, {words}"
 
 
-def _about_processes(rows: Sequence[ProcessRow], watched_seconds: float) -> Iterable[Reason]:
+def _about_processes(
+    rows: Sequence[ProcessRow], watched_seconds: float, *, is_recovering: bool
+) -> Iterable[Reason]:
     for row in rows:
         if not row.is_alive:
             is_new = row.pid == 0 and watched_seconds < _STARTING_SECONDS
@@ -279,7 +283,9 @@ def _about_processes(rows: Sequence[ProcessRow], watched_seconds: float) -> Iter
                 f"Process {row.number} does not answer: look at its log; it is replaced when it ends",
             )
     if not any(row.partitions for row in rows):
-        if watched_seconds < _STARTING_SECONDS:
+        if is_recovering:
+            yield Reason("warn", "Reading memory back: partitions changed hands")
+        elif watched_seconds < _STARTING_SECONDS:
             yield Reason("warn", "Starting: no partitions assigned yet")
         else:
             yield Reason(

@@ -56,8 +56,8 @@ def remembering(site: Site, subjects: int) -> Remembered:
     on_disk = sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
     shutil.rmtree(kept)
     with Worker(site, name, outputs, name) as worker:
+        # It is not before its memory is back.
         worker.until_ready()
-        worker.until(lambda: metrics_at(worker.port)[_RECOVERY] > 0)
         recovery = metrics_at(worker.port)[_RECOVERY]
         recovery_peak = peak_resident_bytes(worker.pid)
     return Remembered(

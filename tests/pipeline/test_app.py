@@ -1,6 +1,7 @@
 """The worker's own judgement, without a broker: runs of rejected records, and what is in hand."""
 
 import asyncio
+from http import HTTPStatus
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline.app import Health, _rejected_in_a_row
 from pipeline.batch import Batch
 from pipeline.offsets import Span
 from pipeline.transport import Chunk
+from pipeline.web import ready
 from schemas import Reason, Rejected
 
 BAD = Rejected(reason=Reason.NOT_JSON, detail="")
@@ -69,6 +71,18 @@ def test_a_batch_of_several_chunks_knows_where_each_record_stands() -> None:
         (partition, offset, b"%d" % offset, (("h", b"v"),))
         for partition, offset in [(0, 5), (0, 7), (1, 1), (2, 2), (2, 3), (2, 4)]
     ] == places
+
+
+def test_a_worker_is_not_ready_before_its_memory_is_back() -> None:
+    """It has partitions by then, and screens nothing: the next one must not be stopped yet."""
+    health = Health()
+    health.partitions = {TP("events", 0), TP("events", 1)}
+    health.is_recovering = True
+    during = ready({1: health.vitals()}).status
+    health.is_recovering = False
+
+    assert HTTPStatus.SERVICE_UNAVAILABLE == during
+    assert HTTPStatus.OK == ready({1: health.vitals()}).status
 
 
 async def test_a_stop_waits_for_every_batch_in_hand() -> None:
