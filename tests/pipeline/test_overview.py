@@ -104,7 +104,7 @@ def test_what_waits_is_judged_by_the_work_it_is(
 
 def test_nothing_is_wrong_while_memory_is_read_back() -> None:
     """However long it takes; there is an alert for too long."""
-    now = sample(400.0, **{"penjaga_table_recovering": [({}, 1.0)]})
+    now = sample(400.0, penjaga_table_recovering=[({}, 1.0)])
     told = seen(now, sample(0.0), {1: Vitals(pid=7)})
 
     assert ("warn", "Reading memory back: partitions changed hands") == (told.state, told.headline)
