@@ -55,7 +55,7 @@ lock: install  ## Renew requirements.lock, and the image's, within the bounds of
 	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
-	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --extra build --constraint requirements.lock \
+	env -u UV_FIND_LINKS $(BIN)/uv pip compile pyproject.toml --extra build --extra tracing --constraint requirements.lock \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file deploy/requirements.lock
 

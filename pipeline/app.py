@@ -43,6 +43,7 @@ from pipeline.settings import Kafka, Settings
 from pipeline.store import Subjects
 from pipeline.subjects import BATCH_RECORDS, Correlator
 from pipeline.token import TokenFile
+from pipeline.tracing import Moments, Spans, TracingMissingError, spans
 from pipeline.transport import (
     SCHEME,
     Chunk,
@@ -131,6 +132,7 @@ class Worker(msgspec.Struct, frozen=True):
     health: Health
     recent: Writer
     quoting: Quoting
+    spans: Spans
     is_connected: asyncio.Event
 
 
@@ -161,7 +163,8 @@ def build(  # noqa: PLR0913  # what a process is made of
     """
     try:
         check_versions()
-    except UntestedVersionError as error:
+        told = spans(settings.tracing, settings.kafka.group)
+    except (UntestedVersionError, TracingMissingError) as error:
         stop_process(status.CONFIGURATION, str(error))
     worker = Worker(
         settings,
@@ -171,6 +174,7 @@ def build(  # noqa: PLR0913  # what a process is made of
         health,
         recent,
         settings.escalations.quoting(),
+        told,
         asyncio.Event(),
     )
     app = _App(
@@ -235,6 +239,7 @@ def _attach(app: faust.App, worker: Worker) -> None:
                 await health.settled()
                 await _guarded(_commit(app, STOP_SECONDS))
                 await worker.delivery.stop()
+                await asyncio.to_thread(worker.spans.close)
         except TimeoutError:
             stop_process(
                 status.UNDELIVERED,
@@ -390,8 +395,10 @@ class _Source:
         if not batch.chunks:
             return
         health.took(batch)
+        moments = Moments()
         with worker.metrics.screen_seconds.labels(self._topic).time():
             screening = worker.latest.screen(self._topic, batch.values)
+        moments.screened = time.time_ns()
         is_held = self._brake(batch, screening)
         settings = worker.settings
         out = writes(
@@ -403,12 +410,12 @@ class _Source:
         )
         sent = await worker.delivery.send(out)
         if sent:
-            confirming = self._confirm(batch, screening, sent, is_held=is_held)
+            confirming = self._confirm(batch, screening, sent, moments, is_held=is_held)
             task = asyncio.create_task(_guarded(confirming))
             self._confirming.add(task)
             task.add_done_callback(self._confirming.discard)
         else:
-            await self._confirm(batch, screening, sent, is_held=is_held)
+            await self._confirm(batch, screening, sent, moments, is_held=is_held)
 
     def _brake(self, batch: "Batch", screening: Screening) -> bool:
         """Return whether a batch's commit has to wait for a good record to end the run of rejected ones.
@@ -430,7 +437,7 @@ class _Source:
         return bool(self._in_a_row) and len(screening.rejected) == count
 
     async def _confirm(
-        self, batch: "Batch", screening: Screening, sent: Sent, *, is_held: bool
+        self, batch: Batch, screening: Screening, sent: Sent, moments: Moments, *, is_held: bool
     ) -> None:
         worker = self._worker
         delivered = await worker.delivery.confirm(sent)
@@ -444,6 +451,7 @@ class _Source:
         worker.metrics.delivered(delivered)
         worker.metrics.last_batch.labels(self._topic).set(now.timestamp())
         _note(worker.recent, screening, now)
+        worker.spans.screened(self._topic, batch, screening, moments)
 
 
 async def _commit(app: faust.App, seconds: float) -> None:

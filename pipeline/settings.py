@@ -222,6 +222,15 @@ class Signals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Findings with a lower score tell it nothing."""
 
 
+class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where spans of batches go, and of how many; nowhere without an endpoint."""
+
+    endpoint: Annotated[str, msgspec.Meta(pattern=r"^(https?://\S+)?$")] = ""
+    """Of a collector that takes OTLP over HTTP, such as `http://collector:4318/v1/traces`."""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.01
+    """Of all batches."""
+
+
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a worker keeps what it remembers of subjects, beside the topic that it is recovered from."""
 
@@ -264,6 +273,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     policy: dict[str, Rule] = msgspec.field(default_factory=_default_policy)
     signals: Signals = Signals()
     memory: Memory = Memory()
+    tracing: Tracing = Tracing()
     behaviours: dict[BehaviourName, Behaviour] = msgspec.field(default_factory=shipped_behaviours)
     sources: dict[str, Source] = msgspec.field(
         default_factory=lambda: {"platform.events": Source()}
@@ -329,6 +339,7 @@ def _override(document: Document, environment: Mapping[str, str]) -> list[str]:
             ("brakes", Brakes),
             ("signals", Signals),
             ("memory", Memory),
+            ("tracing", Tracing),
         )
         for field in msgspec.structs.fields(type_)
     }

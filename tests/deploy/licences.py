@@ -31,6 +31,7 @@ ALLOWED: Final = frozenset(
 
 # What packages say that is no SPDX identifier yet.
 _SAID: Final = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
     "Apache License, Version 2.0": "Apache-2.0",

@@ -132,6 +132,7 @@ OVERRIDES: dict[str, tuple[str, str, object]] = {
     "PENJAGA_BRAKES_CHANGED_HOURS": ("brakes.changed_hours", "0", 0.0),
     "PENJAGA_SIGNALS_FLOOR": ("signals.floor", "0.2", 0.2),
     "PENJAGA_MEMORY_STORE": ("memory.store", "memory", "memory"),
+    "PENJAGA_TRACING_SHARE": ("tracing.share", "0.5", 0.5),
 }
 
 
