@@ -1,4 +1,7 @@
-"""The status page of a demo in headless Chromium; run as a program, writes the pictures of deploy/status."""
+"""The status page of a demo in headless Chromium; run as a program, writes the pictures of deploy.
+
+One more is of Prometheus' page of alerts, shortly after a worker was killed.
+"""
 
 import io
 import os
@@ -7,17 +10,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from tests.e2e.workers import clean_environment
+from pipeline.embedded import embedded_broker
+from tests.e2e.brokers import Broker
+from tests.e2e.watching import Watch, until
+from tests.e2e.workers import Site, clean_environment
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES: Final = Path(__file__).parents[2] / "deploy" / "status"
+DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 
 Scheme = Literal["light", "dark"]
 WIDE: Final = (1200, 900)
@@ -91,14 +98,36 @@ def opened(
 
 def main() -> None:
     """Write the pictures, after a minute of traffic."""
-    PICTURES.mkdir(exist_ok=True)
-    with running_demo() as address, browsing() as browser:
-        for name, (scheme, size) in _SHOTS.items():
-            with opened(browser, address, scheme, size) as page:
-                page.wait_for_timeout(60_000 if name == "light" else 3_000)
-                # 128 colours are all there are, but for the edges of letters.
-                with Image.open(io.BytesIO(page.screenshot(full_page=True))) as picture:
-                    picture.quantize(128).save(PICTURES / f"{name}.png", optimize=True)
+    with browsing() as browser:
+        _alerts(browser)
+        with running_demo() as address:
+            for name, (scheme, size) in _SHOTS.items():
+                with opened(browser, address, scheme, size) as page:
+                    page.wait_for_timeout(60_000 if name == "light" else 3_000)
+                    _write(page, DEPLOY / "status" / f"{name}.png")
+
+
+def _alerts(browser: Browser) -> None:
+    with ExitStack() as running:
+        folder = Path(running.enter_context(TemporaryDirectory()))
+        broker = Broker("embedded", running.enter_context(embedded_broker()))
+        site = running.enter_context(Site.make(broker, folder, lambda name: f"penjaga.{name}"))
+        worker = site.start()
+        (folder / "watch").mkdir()
+        watch = running.enter_context(Watch(folder / "watch", {"penjaga": site.port}))
+        until(lambda: watch.ask("up == 1") != [], 60)
+        worker.kill()
+        until(lambda: ("PenjagaWorkerDown", "penjaga") in watch.alerts(), 60)
+        page = browser.new_page(viewport={"width": WIDE[0], "height": WIDE[1]})
+        page.goto(f"{watch.address}/classic/alerts")
+        page.wait_for_timeout(1_000)
+        _write(page, DEPLOY / "prometheus" / "alerts.png")
+
+
+def _write(page: Page, path: Path) -> None:
+    # 128 colours are all there are, but for the edges of letters.
+    with Image.open(io.BytesIO(page.screenshot(full_page=True))) as picture:
+        picture.quantize(128).save(path, optimize=True)
 
 
 if __name__ == "__main__":

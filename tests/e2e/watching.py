@@ -101,6 +101,11 @@ class Watch:
             log = (self._folder / "watch.log").read_text(errors="replace")
             error.add_note("Prometheus and Alertmanager said last:\n" + log[-3000:])
 
+    @property
+    def address(self) -> str:
+        """Prometheus' own page."""
+        return f"http://127.0.0.1:{self._ports[0]}"
+
     def alerts(self) -> set[tuple[str, str]]:
         """Return name and job of each alert that has arrived and is not over."""
         arrived = self._get(self._ports[1], "/api/v2/alerts")
