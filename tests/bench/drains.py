@@ -24,6 +24,7 @@ from tests.bench.corpus import batches
 from tests.bench.machine import peak_resident_bytes
 from tests.bench.topics import PARTITIONS, Watch, ended, fill
 from tests.bench.worker import Outputs, Site, Worker
+from tests.e2e.brokers import create_topic
 from tests.e2e.workers import clean_environment
 
 log: Final = logging.getLogger(__name__)
@@ -191,8 +192,9 @@ class _Arena:
         }
         fill(site.bootstrap_servers, self._backlogs[False].topic, records)
         fill(site.bootstrap_servers, self._backlogs[True].topic, part)
-        self._outputs = Outputs.create(site.bootstrap_servers, name)
-        self._watch = Watch(site.bootstrap_servers, self._outputs.of_events)
+        self._name = name
+        self._escalations = f"{name}-escalations"
+        create_topic(site.bootstrap_servers, self._escalations, partitions=PARTITIONS)
 
     def drain(self, contender: Contender) -> Usage:
         """Run one contender in a process of its own."""
@@ -210,7 +212,7 @@ class _Arena:
         task = Task(
             bootstrap_servers=self._site.bootstrap_servers,
             topic=backlog.topic,
-            escalations=self._outputs.escalations,
+            escalations=self._escalations,
             group=group,
             messages=backlog.messages,
             work=contender.work,
@@ -238,27 +240,29 @@ class _Arena:
         return usage
 
     def _worker(self, contender: Contender, backlog: _Backlog, group: str) -> Usage:
-        before = self._watch.count()
-        expected = before + backlog.verdicts[contender.detectors]
+        # Its own: a new group reads the signals of all that were there before it.
+        outputs = Outputs.create(self._site.bootstrap_servers, f"{self._name}-{group}")
+        watch = Watch(self._site.bootstrap_servers, outputs.of_events)
+        expected = backlog.verdicts[contender.detectors]
         with Worker(
             site=self._site,
             source=backlog.topic,
-            outputs=self._outputs,
+            outputs=outputs,
             group=group,
             detectors=contender.detectors,
             processes=contender.processes,
         ) as worker:
             start = worker.until_joined()
-            worker.until(lambda: self._watch.count() >= expected, _SECONDS)
+            worker.until(lambda: watch.count() >= expected, _SECONDS)
             end = worker.mark()
             peak = peak_resident_bytes(worker.pid)
-        _agree(contender, "verdicts", self._watch.count() - before, expected - before)
+        _agree(contender, "verdicts", watch.count(), expected)
         return Usage(
             messages=backlog.messages,
             seconds=end.moment - start.moment,
             cpu_seconds=end.cpu_seconds - start.cpu_seconds,
             peak_bytes=peak,
-            verdicts=expected - before,
+            verdicts=expected,
         )
 
 

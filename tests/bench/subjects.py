@@ -52,7 +52,7 @@ def remembering(site: Site, subjects: int) -> Remembered:
         begun = worker.until_joined()
         ended = worker.until(lambda: watch.count() >= subjects, seconds=3600, pause=0.1)
         peak = peak_resident_bytes(worker.pid)
-    kept = site.folder / "memory"
+        kept = worker.memory
     on_disk = sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
     shutil.rmtree(kept)
     with Worker(site, name, outputs, name) as worker:

@@ -117,7 +117,7 @@ dead_letters = "{self.outputs.dead_letters}"
 signals = "{self.outputs.signals}"
 memory = "{self.outputs.memory}"
 [memory]
-folder = "{self.site.folder / "memory"}"
+folder = "{self.memory}"
 [web]
 port = {self.port}
 [detectors]
@@ -155,6 +155,11 @@ isolated = {json.dumps(list(self.isolated))}
     ) -> None:
         self.process.kill()
         self.process.communicate()
+
+    @property
+    def memory(self) -> Path:
+        """Where its group remembers subjects."""
+        return self.site.folder / f"{self.group}.memory"
 
     @property
     def pid(self) -> int:
