@@ -91,6 +91,7 @@ class Guard:
         self._now = now
         self._breakers: dict[str, Breaker] = {}
         self._overruns: dict[str, int] = {}
+        self._began: dict[str, float] = {}
         self._held_up: set[str] = set()
         """Who made others wait during this batch."""
 
@@ -100,6 +101,7 @@ class Guard:
 
     def scan(self, detector: Detector, candidates: Sequence[Candidate]) -> Found:
         """Return everything the detector yields within its budget."""
+        self._began[detector.name] = self._now()
         self._make_ready(detector)
         return self._within(detector, candidates, self._settings.budget_seconds)
 
@@ -124,8 +126,10 @@ class Guard:
         return ask
 
     def done(self, detector: Detector, failed: int, of: int) -> None:
-        """Count a batch as failed that took too long, or half of whose events got no answer."""
-        held_up = detector.name in self._held_up
+        """Count a batch as failed of which half got no answer, and as held up where failing took its time."""
+        took = self._now() - self._began.get(detector.name, self._now())
+        is_long = failed > 0 and took > ALONE_SHARE * self._settings.budget_seconds
+        held_up = is_long or detector.name in self._held_up
         self._held_up.discard(detector.name)
         self._breakers[detector.name] = self._breaker(detector).after(
             self._now(),

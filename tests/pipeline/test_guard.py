@@ -2,6 +2,7 @@
 
 import signal
 import time
+from typing import NoReturn
 
 import pytest
 
@@ -96,6 +97,27 @@ def test_a_detector_that_keeps_failing_is_left_alone_then_tried() -> None:
         one for own in of(answered, "hangs").values() for one in own
     }
     assert "closed" == guard.health()["hangs"].state
+
+
+def test_failing_slowly_is_holding_up() -> None:
+    """Whether it ends with an error of its own or at the end of its budget makes no difference to others."""
+    clock = Clock()
+
+    class Slow(Sound):
+        name = "slow"
+
+        def fail(self) -> NoReturn:
+            clock.now += 0.1
+            raise MemoryError
+
+    guard = Guard(LIMITS, clock)
+    chain = Chain([Slow(), Sound()]).called_by(guard)
+    states = []
+    for batch in (WITH_BAD, GOOD, WITH_BAD, GOOD, WITH_BAD):
+        chain.findings(batch)
+        states.append(guard.health()["slow"].state)
+
+    assert ["closed"] * 4 + ["open"] == states
 
 
 @pytest.mark.parametrize("error", [ValueError, TimeoutError])
