@@ -6,9 +6,9 @@ source offsets stay uncommitted.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -264,27 +264,17 @@ class Delivery:
         return await self.confirm(await self.send(writes))
 
     async def send(self, writes: Sequence[Write]) -> Sent:
-        """Hand over to the producer, in this order; waits only while its buffer is full.
+        """Hand over to the producer, in this order, without waiting for room in its buffer.
 
-        Those to one partition go as one parcel, with one future for all of them.
+        Those to one partition go as one parcel, with one future for all of them. Whoever sends bounds how
+        much is on its way.
 
         Raises:
-            DeliveryFailedError: if the buffer stays full for `delivery_seconds`.
+            DeliveryFailedError: if a topic's partitions are not known within `delivery_seconds`.
         """
-        sent: Sent = []
-
-        def waiting() -> list[Write]:
-            gone = {id(write) for parcel in sent for write in parcel.writes}
-            return [write for write in writes if id(write) not in gone]
-
-        async with self._limited(waiting):
-            for place, held in (await self._by_place(writes)).items():
-                left = held
-                while left:
-                    parcel = await self._post(place, left)
-                    sent.append(parcel)
-                    left = left[len(parcel.writes) :]
-        return sent
+        async with self._limited(lambda: writes):
+            by_place = await self._by_place(writes)
+        return [parcel for place, held in by_place.items() for parcel in self._parcels(place, held)]
 
     async def confirm(self, sent: Sent) -> Delivered:
         """Return when the broker has confirmed every write that was sent.
@@ -345,19 +335,26 @@ class Delivery:
             held.setdefault((write.topic, partition), []).append(write)
         return held
 
-    async def _post(self, place: Place, writes: Sequence[Write]) -> Parcel:
-        """Hand over as many of these writes as one parcel may hold; one, however large it is."""
-        producer = self._connected()
-        parcel = producer.create_batch()
-        held = list(takewhile(lambda write: _is_taken(parcel, write), writes))
-        # A parcel that is closed does not linger for others to come.
-        parcel.close()
+    def _parcels(self, place: Place, writes: Sequence[Write]) -> Iterator[Parcel]:
+        """Yield parcels on their way, each as full as may be; with one write, however large that is."""
+        left = writes
+        while left:
+            built = self._connected().create_batch()
+            held = list(takewhile(partial(_is_taken, built), left))
+            # One that is closed does not linger for more to come.
+            built.close()
+            yield Parcel(place, held, asyncio.ensure_future(self._outcome(place, built)))
+            left = left[len(held) :]
+
+    async def _outcome(self, place: Place, built: BatchBuilder) -> Any:  # noqa: ANN401  # aiokafka's
+        """Return what the broker says of a parcel; those to one place wait for each other, in order."""
         topic, partition = place
         while True:
             # Our own limit decides how long, not the client's.
             with suppress(KafkaTimeoutError):
-                outcome = await producer.send_batch(parcel, topic, partition=partition)
-                return Parcel(place, held, outcome)
+                outcome = await self._connected().send_batch(built, topic, partition=partition)
+                break
+        return await outcome
 
     @staticmethod
     async def _refused(sent: Sent, topics: dict[str, int]) -> list[Write]:
