@@ -239,13 +239,14 @@ def _attach(app: faust.App, worker: Worker) -> None:
                 await health.settled()
                 await _guarded(_commit(app, STOP_SECONDS))
                 await worker.delivery.stop()
-                await asyncio.to_thread(worker.spans.close)
         except TimeoutError:
             stop_process(
                 status.UNDELIVERED,
                 f"told to stop, but writes stayed unconfirmed for {STOP_SECONDS:g} s; their records will be "
                 "read again",
             )
+        # Everything is delivered: a collector that is down must not make it look otherwise.
+        await asyncio.to_thread(worker.spans.close)
 
     app.task(connect)
     app.task(commit_regularly)

@@ -33,6 +33,7 @@ async def replay(
     """
     counts = {"read": 0, "passed": 0, "flagged": 0, "rejected": 0, "unknown_source": 0}
     waiting: dict[str, list[Record]] = {}
+    quoting = settings.escalations.quoting()
     async with Delivery(settings.kafka) as delivery:
 
         async def flush(source: str) -> None:
@@ -52,7 +53,7 @@ async def replay(
                     read,
                     settings.topics,
                     with_signals=settings.memory.is_on,
-                    quoting=settings.escalations.quoting(),
+                    quoting=quoting,
                 )
                 await delivery.deliver(out)
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MOST_LINKS: Final = 32
 """Of the messages of a batch that were flagged, so many are linked."""
 
+EXPORT_SECONDS: Final = 2
+"""How long a collector may take, retries among it: a stop waits for the last spans."""
+
 _PARENT: Final = re.compile(
     rb"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
 )
@@ -97,7 +100,7 @@ class _Exported:
             shutdown_on_exit=False,
         )
         self._provider.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.endpoint))
+            BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.endpoint, timeout=EXPORT_SECONDS))
         )
         self._tracer = self._provider.get_tracer("penjaga")
 

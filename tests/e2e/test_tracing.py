@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from threading import Thread
 import pytest
 
 from pipeline.settings import Tracing
-from pipeline.tracing import MOST_LINKS, TracingMissingError, contexts, spans
+from pipeline.tracing import EXPORT_SECONDS, MOST_LINKS, TracingMissingError, contexts, spans
 from tests.e2e.brokers import Broker
 from tests.e2e.test_delivery import stopped
 from tests.e2e.workers import CANARY, Reader, Site, event, send
@@ -113,6 +114,23 @@ async def test_a_batch_is_a_span_with_two_inside_linked_to_what_was_flagged(
             assert sorted(times) == list(times)
         assert CANARY.encode() not in b"".join(bodies)
         assert b"m-000002" not in b"".join(bodies)
+
+
+async def test_a_collector_that_says_nothing_holds_up_no_stop(
+    broker: Broker, unique: Unique, tmp_path: Path
+) -> None:
+    """What is delivered is delivered: the status says so, well within what a supervisor grants."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
+    extra = f'[tracing]\nendpoint = "{address}"\nshare = 1.0\n[sources."SOURCE"]'
+    with silent, Site.make(broker, tmp_path, unique, extra) as site:
+        worker = site.start()
+        await send(broker.bootstrap_servers, site.source, [event(1, CANARY)])
+        async with Reader(broker.bootstrap_servers, [site.escalations]) as reader:
+            await reader.until(lambda: len(reader.records) == 1)
+        worker.terminate()
+
+        assert 0 == await stopped(worker, 5 * EXPORT_SECONDS)
 
 
 @pytest.mark.parametrize(
