@@ -9,9 +9,12 @@ from typing import Final
 
 import msgspec
 
+from pipeline.line import Line
 from pipeline.traffic import Sent, to_bytes, traffic
+from schemas import ESCALATIONS
 
 SEED: Final = 20_260_131
+_BATCH_RECORDS: Final = 500
 _START: Final = datetime(2026, 1, 31, tzinfo=UTC)
 
 
@@ -47,6 +50,18 @@ def corpus(messages: int, seed: int = SEED) -> Corpus:
 def batches(records: Sequence[bytes], size: int) -> list[list[bytes]]:
     """Cut records into batches; the last may be shorter."""
     return [list(records[at : at + size]) for at in range(0, len(records), size)]
+
+
+def escalations(ready: Line, source: str, records: Sequence[bytes]) -> list[int]:
+    """Return how many escalations each record makes, offline: what a worker has to come to."""
+    made: list[int] = []
+    for batch in batches(records, _BATCH_RECORDS):
+        verdicts = ready.screen(source, batch).verdicts
+        made += (
+            sum(verdict.action in ESCALATIONS for verdict in verdicts.get(position, ()))
+            for position in range(len(batch))
+        )
+    return made
 
 
 def _shares(sent: Sequence[Sent], records: Sequence[bytes], seed: int) -> Shares:

@@ -13,8 +13,8 @@ import msgspec
 
 from pipeline.line import line
 from pipeline.settings import load
-from schemas import ESCALATIONS, Verdict
-from tests.bench.corpus import batches
+from schemas import Verdict
+from tests.bench.corpus import escalations
 from tests.bench.latency import escalated, paced, percentile
 from tests.bench.pacer import Kept, Schedule
 from tests.bench.topics import PARTITIONS
@@ -117,11 +117,6 @@ def _expected(records: Sequence[bytes], messages: int, cache: Path) -> int:
     """Return how many escalations so many messages make, of records that are sent over and over."""
     settings = load(None, {})
     ready, source = line(settings, cache), next(iter(settings.sources))
-    made = [
-        sum(verdict.action in ESCALATIONS for verdict in screening.verdicts.get(position, ()))
-        for batch in batches(records, settings.screening.batch_records)
-        for screening in [ready.screen(source, batch)]
-        for position in range(len(batch))
-    ]
+    made = escalations(ready, source, records)
     whole, rest = divmod(messages, len(records))
     return whole * sum(made) + sum(made[:rest])

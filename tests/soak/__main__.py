@@ -23,8 +23,8 @@ from confluent_kafka import Consumer, Producer
 
 from pipeline.line import line
 from pipeline.options import cache_folder
-from schemas import ESCALATIONS, Event
-from tests.bench.corpus import corpus
+from schemas import Event
+from tests.bench.corpus import corpus, escalations
 from tests.bench.machine import resident_bytes
 from tests.e2e.brokers import Broker, KafkaCluster, kafka_missing
 from tests.e2e.proxy import Proxy
@@ -320,12 +320,7 @@ def _wanted(site: Site) -> list[int]:
         )
         for record in corpus(_MESSAGES).records
     ]
-    found = [0] * _MESSAGES
-    for start in range(0, _MESSAGES, 500):
-        screening = built.screen(site.source, records[start : start + 500])
-        for position, verdicts in screening.verdicts.items():
-            found[start + position] = sum(v.action in ESCALATIONS for v in verdicts)
-    return found
+    return escalations(built, site.source, records)
 
 
 if __name__ == "__main__":
