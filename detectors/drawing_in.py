@@ -5,16 +5,18 @@ What terms cannot hold: there are countless ways to ask who is at home. A small 
 up what several messages of one sender show. No message is acted on for this alone.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
+from detectors import reading
 from detectors.contract import Candidate, Pattern
-from detectors.folding import FoldedBatch
+from detectors.folding import Folded, FoldedBatch
 from detectors.grooming import LABEL, PROCESSES
-from detectors.wording import Floats, Model, pieces, shipped
+from detectors.letters import Mask
+from detectors.reading import Floats, Weigher
+from detectors.wording import Model, shipped
 from schemas import Evidence, Finding
 
 DRAWS_IN: Final = "drawing_in"
@@ -27,8 +29,8 @@ REPLIES: Final = {
     "discomfort": "the writer is uneasy",
 }
 
-LEAST: Final = {DRAWS_IN: 0.4, REPLIES_AT_ALL: 0.2}
-"""A message is told of when one of these is at least so likely. Of ordinary messages, 1 in 20 is."""
+LEAST: Final = {DRAWS_IN: 0.1, REPLIES_AT_ALL: 0.1}
+"""A message is told of when one of these is at least so likely."""
 LEAST_TOLD: Final = 0.05
 """What is less likely is not told."""
 FLOOR: Final = 0.1
@@ -56,42 +58,56 @@ class DrawingIn:
         """Use the shipped model unless given another."""
         model = model or shipped("cues")
         self.version = f"1+{model.digest}"
-        self._weights = {
-            name: model.weights(name) for name in (*LEAST, *sorted(PROCESSES), *sorted(REPLIES))
-        }
-        self._gates = {name: math.log(least / (1.0 - least)) for name, least in LEAST.items()}
+        self._chooses = {name: model.weights(name) for name in LEAST}
+        self._at_all = Weigher(model.closely, list(LEAST))
+        self._cues = Weigher(model.closely, sorted(PROCESSES.keys() | REPLIES.keys()))
+        self._gates = {name: model.gate(name) for name in LEAST}
 
     def reads(self, texts: FoldedBatch) -> Sequence[int]:
         """Choose the texts that may show a cue."""
         may = np.zeros(len(texts), dtype=bool)
         for name, gate in self._gates.items():
-            may |= self._weights[name].rough_margins(texts.pieces) >= gate
-        return [int(at) for at in np.flatnonzero(may)]
+            may |= self._chooses[name].margins(texts.pieces) >= gate
+        positions = np.flatnonzero(may).tolist()
+        at_all = self._likely_at_all([texts[position] for position in positions])
+        return [positions[at] for at in np.flatnonzero(_is_told(at_all))]
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield a finding for each message in which a cue is likely."""
         if not candidates:
             return
-        views = [c.folded.squeezed or c.folded.text for c in candidates]
-        cut = pieces(views)
-        likely = {
-            name: 1.0 / (1.0 + np.exp(-weights.rough_margins(cut)))
-            for name, weights in self._weights.items()
-        }
-        for position, candidate in enumerate(candidates):
-            told = {
-                name: strength
-                for at_all, names in ((DRAWS_IN, PROCESSES), (REPLIES_AT_ALL, REPLIES))
-                if likely[at_all][position] >= LEAST[at_all]
-                for name in sorted(names)
-                if (strength := _share(likely, at_all, name, position)) >= LEAST_TOLD
-            }
+        at_all = self._likely_at_all([candidate.folded for candidate in candidates])
+        telling = np.flatnonzero(_is_told(at_all)).tolist()
+        read = reading.read([candidates[position].folded for position in telling])
+        cues = _likely(self._cues.margins(read))
+        for position, likely in zip(telling, cues, strict=True):
+            told = self._told(
+                dict(zip(LEAST, at_all[position].tolist(), strict=True)),
+                dict(zip(self._cues.labels, likely.tolist(), strict=True)),
+            )
             if told:
-                yield candidate, self._finding(candidate, told)
+                yield candidates[position], self._finding(candidates[position], told)
+
+    def _likely_at_all(self, texts: Sequence[Folded]) -> Floats:
+        return _likely(self._at_all.margins(reading.read(texts)))
+
+    @staticmethod
+    def _told(at_all: Mapping[str, float], likely: Mapping[str, float]) -> dict[str, float]:
+        """Return how likely each cue is: that there is any at all, and then that it is this one."""
+        told = {
+            name: strength
+            for kind, names in ((DRAWS_IN, PROCESSES), (REPLIES_AT_ALL, REPLIES))
+            if at_all[kind] >= LEAST[kind]
+            for name in sorted(names)
+            if (strength := round(at_all[kind] * likely[name], 2)) >= LEAST_TOLD
+        }
+        if told and at_all[DRAWS_IN] >= LEAST[DRAWS_IN]:
+            told[DRAWS_IN] = round(at_all[DRAWS_IN], 2)
+        return told
 
     def _finding(self, candidate: Candidate, told: Mapping[str, float]) -> Finding:
         score = round(FLOOR + REACH * max(told.values()), 4)
-        strongest = max(told, key=lambda name: (told[name], name))
+        strongest = max(told.keys() - {DRAWS_IN}, key=lambda name: (told[name], name))
         # All of it: which word weighs most would cost more than everything else, for what only memory reads.
         start, end = 0, len(candidate.event.text)
         return Finding(
@@ -107,11 +123,17 @@ class DrawingIn:
         )
 
 
-def _share(likely: Mapping[str, Floats], at_all: str, name: str, position: int) -> float:
-    """Return how likely one cue is: that there is any, and then that it is this one."""
-    return round(float(likely[at_all][position] * likely[name][position]), 2)
+def _is_told(at_all: Floats) -> Mask:
+    told: Mask = np.any(at_all >= list(LEAST.values()), axis=1)
+    return told
+
+
+def _likely(margins: Floats) -> Floats:
+    likely: Floats = 1.0 / (1.0 + np.exp(-margins))
+    return likely
 
 
 def _named(told: Mapping[str, float]) -> list[str]:
     names = {**PROCESSES, **REPLIES}
-    return [names[name] for name in sorted(told, key=lambda name: (-told[name], name))]
+    shown = sorted(told.keys() & names.keys(), key=lambda name: (-told[name], name))
+    return [names[name] for name in shown]

@@ -209,7 +209,7 @@ class GamblingPromotion:
             DocumentError: if a term of it misses its own examples.
         """
         self._lexicon = Lexicon.shipped("gambling")
-        self._wording = Wording("gambling", LABEL)
+        self._wording = Wording("gambling", LABEL, LEAST_SCORE)
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         shapes = tuple(Pattern(id_, expression) for id_, (_, expression) in SHAPES.items())
         words = self._lexicon.patterns(
@@ -229,7 +229,7 @@ class GamblingPromotion:
         hidden = max(DISGUISE_WEIGHT, _UNNAMED_WEIGHT) if is_disguised else 0.0
         most = max(named) + _MOST_ABOUT_A_NAME if named else 0.0
         words = reach(self._lexicon.terms[id_] for id_ in ids if id_ not in SHAPES)
-        return self._wording.may_reach(LEAST_SCORE, words + most + hidden)
+        return self._wording.may_reach(words + most + hidden)
 
     def reads(self, texts: FoldedBatch) -> Sequence[int]:
         """Choose the texts that read like promotions, whatever words they use."""
@@ -241,11 +241,11 @@ class GamblingPromotion:
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield one finding for each candidate that scores at least `LEAST_SCORE`."""
-        views = [c.folded.squeezed or c.folded.text for c in candidates]
-        for candidate, margin in zip(candidates, self._wording.margins(views), strict=True):
+        margins = self._wording.margins([candidate.folded for candidate in candidates])
+        for candidate, margin in zip(candidates, margins, strict=True):
             terms = self._evidence(candidate)
             score, evidence = self._wording.join(candidate.folded, margin, terms)
-            if score >= LEAST_SCORE:
+            if score:
                 yield candidate, self._finding(candidate, evidence, score)
 
     def _evidence(self, candidate: Candidate) -> tuple[Evidence, ...]:
@@ -262,6 +262,7 @@ class GamblingPromotion:
         grounds = dict.fromkeys(self._group(e) for e in evidence if e.weight > 0)
         against = any(e.weight < 0 for e in evidence)
         reason = "promotes gambling: " + ", ".join(_GROUND[g] for g in grounds)
+        reason += self._wording.concepts(candidate.folded, evidence)
         product = self._product(candidate)
         return Finding(
             detector=self.name,

@@ -12,7 +12,7 @@ from typing import Final
 from detectors.contract import Candidate
 from detectors.folding import FoldedBatch
 from detectors.lexicon import Lexicon, Term, reach, span, summed, total
-from detectors.wording import Kinds, Wording
+from detectors.wording import Wording
 from schemas import Evidence, Finding
 
 HARASSMENT: Final = "bullying.harassment"
@@ -82,7 +82,7 @@ class Harassment:
     Wording as in known abuse adds to the terms' sum, or stands for them where there are none.
 
     Misses: most of what is phrased freely (of messages written apart from the lexicon and the
-    model, 11 to 20 in 100 reached review, by language); irony, in-jokes, nicknames, insults by comparison
+    model, 15 to 38 in 100 reached review, by language); irony, in-jokes, nicknames, insults by comparison
     or by picture; one short insult repeated by many (the memory over targets is for that); slurs,
     which are in no list here; data published without a word about whose it is. May call harsh
     banter between friends harassment.
@@ -98,8 +98,7 @@ class Harassment:
             DocumentError: if a term of it misses its own examples.
         """
         self._lexicon = Lexicon.shipped("harassment")
-        self._wording = Wording(_FAMILY, _FAMILY)
-        self._kinds = Kinds(LABELS)
+        self._wording = Wording(_FAMILY, _FAMILY, LEAST_SCORE, LABELS)
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         self.patterns = self._lexicon.patterns(_is_anchor)
 
@@ -110,7 +109,7 @@ class Harassment:
             own = [term for term in seen if term.label == label]
             groups = {term.group for term in own if term.weight > 0}
             rests = not groups <= groundless or groups >= _EXPOSING
-            if rests and self._wording.may_reach(LEAST_SCORE, reach(own) + TARGET_WEIGHT):
+            if rests and self._wording.may_reach(reach(own) + TARGET_WEIGHT):
                 return True
         return False
 
@@ -128,19 +127,19 @@ class Harassment:
         Wording adds to the label that terms tell most of, or that the text reads most like; to none where
         a term speaks against it. It cannot tell quoting an insult from using it.
         """
-        views = [c.folded.squeezed or c.folded.text for c in candidates]
-        for candidate, margin in zip(candidates, self._wording.margins(views), strict=True):
+        margins = self._wording.margins([candidate.folded for candidate in candidates])
+        for candidate, margin in zip(candidates, margins, strict=True):
             terms = {label: self._evidence(candidate, label) for label in LABELS}
             likeliest = max(LABELS, key=lambda label: total(terms[label]))
-            if not total(terms[likeliest]):
-                likeliest = self._kinds.of(candidate.folded.text)
+            if not total(terms[likeliest]) and self._wording.score(margin, 0.0):
+                likeliest = self._wording.kind(candidate.folded)
             is_doubtful = any(e.weight < 0 for evidence in terms.values() for e in evidence)
             for label in LABELS:
                 score, evidence = total(terms[label]), terms[label]
                 if label == likeliest and not is_doubtful:
                     score, evidence = self._wording.join(candidate.folded, margin, evidence)
                 if score >= LEAST_SCORE:
-                    yield candidate, self._finding(label, evidence, score)
+                    yield candidate, self._finding(candidate, label, evidence, score)
 
     def _evidence(self, candidate: Candidate, label: str) -> tuple[Evidence, ...]:
         """Weigh the terms of a label; where nobody is aimed at, those that speak against it."""
@@ -161,7 +160,9 @@ class Harassment:
             return against
         return (*(e for e in seen if e.weight < 0 or self._group(e) in groups), *target)
 
-    def _finding(self, label: str, evidence: tuple[Evidence, ...], score: float) -> Finding:
+    def _finding(
+        self, candidate: Candidate, label: str, evidence: tuple[Evidence, ...], score: float
+    ) -> Finding:
         start, end = span([e for e in evidence if e.weight > 0])
         groups = dict.fromkeys(self._group(e) for e in evidence if e.weight > 0)
         grounds = [_GROUNDS[label][g] for g in groups if g in _GROUNDS[label]] or [_READS]
@@ -172,7 +173,7 @@ class Harassment:
             score=score,
             start=start,
             end=end,
-            reason=", ".join(grounds),
+            reason=", ".join(grounds) + self._wording.concepts(candidate.folded, evidence),
             evidence=evidence,
         )
 

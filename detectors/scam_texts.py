@@ -8,7 +8,7 @@ from detectors.contacts import ways
 from detectors.contract import Candidate, Pattern
 from detectors.folding import FoldedBatch
 from detectors.lexicon import Lexicon, reach, span, summed
-from detectors.wording import Kinds, Wording
+from detectors.wording import Wording
 from schemas import Evidence, Finding
 
 FLOOR: Final = 0.4
@@ -66,8 +66,7 @@ class ScamTexts:
             DocumentError: if the shipped lexicon is malformed.
         """
         self._lexicon = lexicon or Lexicon.shipped(_FAMILY)
-        self._wording = Wording(_FAMILY, _FAMILY)
-        self._kinds = Kinds(_KINDS)
+        self._wording = Wording(_FAMILY, _FAMILY, FLOOR, _KINDS)
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         self.patterns: Sequence[Pattern] = self._lexicon.patterns(
             lambda term: term.group in _ANCHORS.get(term.label, ()) and term.weight >= LEAST_ANCHOR
@@ -77,7 +76,7 @@ class ScamTexts:
         """Say whether the heaviest term of each group could reach `FLOOR` in a text it did not choose."""
         seen = [self._lexicon.terms[id_] for id_ in ids]
         return any(
-            self._wording.may_reach(FLOOR, reach([t for t in seen if t.label in (label, _FAMILY)]))
+            self._wording.may_reach(reach([t for t in seen if t.label in (label, _FAMILY)]))
             for label in {t.label for t in seen if t.group in _ANCHORS.get(t.label, ())}
         )
 
@@ -91,12 +90,12 @@ class ScamTexts:
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield, for each event that reads like a scam, the kind it reads most like."""
-        views = [c.folded.squeezed or c.folded.text for c in candidates]
-        for candidate, margin in zip(candidates, self._wording.margins(views), strict=True):
+        margins = self._wording.margins([candidate.folded for candidate in candidates])
+        for candidate, margin in zip(candidates, margins, strict=True):
             label, terms = self._best(candidate)
             score, evidence = self._wording.join(candidate.folded, margin, terms)
-            if score >= FLOOR:
-                label = label or self._kinds.of(candidate.folded.text)
+            if score:
+                label = label or self._wording.kind(candidate.folded)
                 yield candidate, self._finding(label, evidence, score, candidate)
 
     def _best(self, candidate: Candidate) -> tuple[str, tuple[Evidence, ...]]:
@@ -125,7 +124,8 @@ class ScamTexts:
             score=score,
             start=start,
             end=end,
-            reason=f"reads like {_KINDS[label]}: {self._groups(evidence)}",
+            reason=f"reads like {_KINDS[label]}: {self._groups(evidence)}"
+            + self._wording.concepts(candidate.folded, evidence),
             evidence=evidence,
             attributes=ways(candidate.folded),
         )

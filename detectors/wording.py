@@ -1,174 +1,57 @@
-"""Wording: how much a text reads like what was labelled as harmful, by the pieces of its words.
+"""Wording: how much a text reads like what was labelled as harmful.
 
-A linear model over hashed pieces: every run of 3, 5 and 8 bytes of the folded text adds a weight that
-`pipeline.training` fitted. It knows what no list of terms can hold, and finds texts without any telling
-word; terms know what it has never seen. So detectors use both.
-
-All texts of a batch are weighed at once, by NumPy over their joined bytes: about a microsecond a message.
-The hash is that of Fowler, Noll and Vo (FNV-1), with Knuth's multiplicative hash to spread it over the table.
+Two linear models that `pipeline.training` fitted. One over pieces of bytes weighs every text within a
+microsecond and chooses the few that may be harmful; the other reads those closely: their letters, their words
+and what they stand for. They find what no list of terms can hold; terms know what they have never seen. So
+detectors use both.
 """
 
-import re
+import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from detectors import reading
+from detectors.folding import Folded, FoldedBatch
+from detectors.pieces import BITS, ORDERS, Floats, Weights
+from detectors.reading import Weigher
 from schemas import Evidence
 
-ORDERS: Final = (3, 5, 8)
-"""How many bytes a piece has."""
-BITS: Final = 17
-"""The table has 2 ** BITS weights for each label."""
-
-LONG: Final = 600
-"""With so many different pieces of each size a text weighs no more for having more."""
-
-_BASIS: Final = np.uint32(0x811C9DC5)
-_PRIME: Final = np.uint32(0x01000193)
-_SPREAD: Final = np.uint32(0x9E3779B1)
-_SHIFT: Final = np.uint32(32 - BITS)
-_PLACES: Final = (1 << BITS) - 1
-_NEWLINE: Final = 10
-# No piece may hold letters of two texts.
-_APART: Final = b"\n" * max(ORDERS)
-_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
-_LINK: Final = re.compile(rb"(?:h(?:tt|xx)ps?://|www\.)[^\s]+")
-_LONG_NUMBER: Final = re.compile(rb"0{5,}")
-
-Floats = NDArray[np.floating[Any]]
-
-
-class Pieces:
-    """The pieces of many texts: where in the table each is, and which text it is of."""
-
-    __slots__ = ("hashes", "sizes", "starts")
-
-    def __init__(
-        self, hashes: tuple[NDArray[np.intp], ...], starts: NDArray[np.intp], sizes: Floats
-    ) -> None:
-        self.hashes = hashes
-        """For each order, the place of the piece that begins at each byte; 0 where none does."""
-        self.starts = starts
-        """Where the pieces of each text start in these."""
-        self.sizes = sizes
-        """How many bytes of each text begin a piece."""
-
-
-def pieces(texts: Sequence[str]) -> Pieces:
-    """Cut folded texts, one at least, into pieces. Links count as one sign, and digits are all the same."""
-    joined = _APART.join([text.encode() for text in texts])
-    joined = _LINK.sub(b"\x02", b"\n%b%b" % (joined, _APART)).translate(_AS_ZERO)
-    data = np.frombuffer(_LONG_NUMBER.sub(b"0000", joined), dtype=np.uint8)
-    length = len(data) - max(ORDERS)
-    is_newline = data == _NEWLINE
-    # The newline before a text is its first byte; the others begin nothing.
-    starts = np.flatnonzero(is_newline)[: len(texts) * len(_APART) : len(_APART)]
-    is_piece = ~(is_newline[:length] & is_newline[1 : length + 1])
-    wide = data.astype(np.uint32)
-    rolling = np.full(length, _BASIS, dtype=np.uint32)
-    hashes = []
-    for at in range(max(ORDERS)):
-        rolling *= _PRIME
-        rolling ^= wide[at : at + length]
-        if at + 1 in ORDERS:
-            places = ((rolling + np.uint32(at)) * _SPREAD) >> _SHIFT
-            hashes.append((places * is_piece).astype(np.intp))
-    sizes = np.add.reduceat(is_piece, starts, dtype=np.int32).astype(np.float32)
-    return Pieces(tuple(hashes), starts, sizes)
-
-
-def distinct(of: Pieces) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the number of a text and the place of a piece, for every different piece of each text."""
-    ends = np.append(of.starts[1:], len(of.hashes[0]))
-    texts = np.repeat(np.arange(len(of.starts)), ends - of.starts) << BITS
-    held = np.unique(np.concatenate([texts | hashes for hashes in of.hashes]))
-    held = held[held & _PLACES > 0]
-    return held >> BITS, held & _PLACES
-
-
-def shares(counts: Floats) -> Floats:
-    """Return what each piece weighs in a text of so many, the mean over `ORDERS`.
-
-    One in the root of them all, so that a longer text may say more; from `LONG` on their mean counts.
-    """
-    held = np.maximum(counts, 1)
-    return np.asarray(np.sqrt(np.minimum(held, LONG)) / held)
-
-
-class Strongest(msgspec.Struct, frozen=True):
-    """A piece of a folded text, in code points, and what it adds to the text's margin."""
-
-    start: int
-    end: int
-    weight: float
-
-
-class Weights:
-    """The weights of one label."""
-
-    def __init__(self, table: NDArray[np.int8], scale: float, bias: float) -> None:
-        """Take weights as multiples of `scale`; that of place 0 is 0."""
-        self._table = table.astype(np.int16)
-        self._table[0] = 0
-        self._scale = scale
-        self._bias = bias
-
-    def margins(self, of: Pieces) -> Floats:
-        """Return the log-odds of each text, as fitted; 0 is as likely as not among the examples.
-
-        What is said again adds nothing, or any word would weigh enough if only it were repeated.
-        """
-        texts, places = distinct(of)
-        count = len(of.starts)
-        summed = np.bincount(texts, self._table[places], minlength=count) * self._scale
-        counts = np.bincount(texts, minlength=count) / len(ORDERS)
-        return np.asarray(self._bias + summed * shares(counts))
-
-    def rough_margins(self, of: Pieces) -> Floats:
-        """Return about the same, sooner: here every repetition counts."""
-        return np.asarray(self._bias + self._summed(of) * shares(of.sizes))
-
-    def strongest(self, text: str, most: int) -> tuple[Strongest, ...]:
-        """Return the words that weigh most, the heaviest first."""
-        words = [(found.start(), found.end()) for found in _WORD.finditer(text)]
-        if not words:
-            return ()
-        weights = self._summed(pieces([f" {text[start:end]} " for start, end in words]))
-        heaviest = sorted(range(len(words)), key=lambda n: (-weights[n], n))[:most]
-        return tuple(Strongest(*words[n], float(weights[n])) for n in heaviest if weights[n] > 0)
-
-    def _summed(self, of: Pieces) -> Floats:
-        weights = sum(self._table.take(hashes) for hashes in of.hashes)
-        summed: Floats = self._scale * np.add.reduceat(weights, of.starts, dtype=np.int32)
-        return summed
-
-
-_WORD: Final = re.compile(r"[^\s]{2,24}")
+FEW_TERMS: Final = 0.4
+"""The sum of terms that a text is chosen for: with so many it would be worth reporting."""
+MOST_NAMED: Final = 3
+"""So many concepts are named as the reason."""
+WARNS: Final = -0.4
+"""A term that weighs so little says that the text warns of what it quotes; its wording then tells nothing."""
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A fitted model as it is kept: for each label a table of weights."""
+    """Two fitted models as they are kept: one to choose texts, one to read them."""
 
     orders: tuple[int, ...]
     bits: int
     digest: str
     """Stands for the examples and the code it was fitted from."""
     labels: tuple[str, ...]
+    """Of the tables by which texts are chosen."""
     scales: tuple[float, ...]
     biases: tuple[float, ...]
+    gates: tuple[float, ...]
+    """A text whose pieces have at least this margin is read whatever terms it holds."""
     tables: bytes
     """Signed bytes, a table of 2 ** `bits` for each label."""
+    closely: reading.Weights
+    """The weights of what is read."""
     curves: dict[str, "Curve"]
     """How margin and terms together make a score, by family."""
 
     def weights(self, label: str) -> Weights:
-        """Return the weights of a label.
+        """Return the weights by which texts are chosen for a label.
 
         Raises:
             ValueError: if the model has none, or was made for other pieces.
@@ -182,6 +65,10 @@ class Model(msgspec.Struct, frozen=True):
         table = np.frombuffer(self.tables, dtype=np.int8, count=size, offset=at * size)
         return Weights(table, self.scales[at], self.biases[at])
 
+    def gate(self, label: str) -> float:
+        """Return the margin from which a text is read for a label that texts are chosen for."""
+        return self.gates[self.labels.index(label)]
+
 
 class Curve(msgspec.Struct, frozen=True):
     """A logistic curve: the log-odds of a score are `bias + margin * m + terms * t`."""
@@ -189,8 +76,8 @@ class Curve(msgspec.Struct, frozen=True):
     bias: float
     margin: float
     terms: float
-    gate: float
-    """A text with at least this rough margin is looked at whatever terms it holds."""
+    unread: float
+    """What the margin of a text that was not chosen is taken for."""
     sure: float
     """From this sum of terms on, a score is never less than the sum."""
 
@@ -203,26 +90,8 @@ class Curve(msgspec.Struct, frozen=True):
 
     def score(self, margin: float, terms: float) -> float:
         """Return the score of one text, to four decimals."""
-        return round(float(self.scores(np.array([margin]), np.array([terms]))[0]), 4)
-
-
-class FoldedText(Protocol):
-    """A text as `detectors.folding` folds it, which imports this module."""
-
-    text: str
-
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        """Map a span of the folded text to the original."""
-        ...
-
-
-class FoldedTexts(Protocol):
-    """A batch of folded texts, with their pieces."""
-
-    @property
-    def pieces(self) -> Pieces:
-        """The pieces of all texts."""
-        ...
+        likely = 1.0 / (1.0 + math.exp(-(self.bias + self.margin * margin + self.terms * terms)))
+        return round(max(likely, min(terms, 1.0) if terms >= self.sure else 0.0), 4)
 
 
 @cache
@@ -235,57 +104,81 @@ def shipped(name: str = "wording") -> Model:
 class Wording:
     """The shipped model for one family, as its detector uses it."""
 
-    def __init__(self, family: str, label: str) -> None:
-        """Take the curve of a family and the weights of a label."""
+    def __init__(self, family: str, label: str, least: float, kinds: Iterable[str] = ()) -> None:
+        """Take the curve of a family, the weights of a label, and of its kinds those that the model knows.
+
+        Scores below the least are of no use.
+        """
         model = shipped()
         self.version = model.digest
         self.curve = model.curves[family]
-        self._weights = model.weights(label)
+        self._least = least
+        self._chooses = model.weights(label)
+        self._gate = model.gate(label)
+        self._weigher = Weigher(model.closely, [label])
+        known = [kind for kind in sorted(kinds) if kind in model.closely.labels]
+        self._kinds = Weigher(model.closely, known or [label])
         self._term = f"{family}.wording"
 
-    def chosen(self, texts: FoldedTexts) -> Sequence[int]:
-        """Return the positions of texts to look at whatever terms they hold."""
-        margins = self._weights.rough_margins(texts.pieces)
-        return [int(at) for at in np.flatnonzero(margins >= self.curve.gate)]
+    def chosen(self, texts: FoldedBatch) -> Sequence[int]:
+        """Return the positions of texts whose terms matter: few of them would make the least score."""
+        margins = self._chooses.margins(texts.pieces)
+        positions = np.flatnonzero(margins >= self._gate).tolist()
+        read = self.margins([texts[position] for position in positions])
+        return [
+            position
+            for position, margin in zip(positions, read, strict=True)
+            if self.curve.score(margin, FEW_TERMS) >= self._least
+        ]
 
-    def margins(self, texts: Sequence[str]) -> Sequence[float]:
-        """Return the margin of each text, given as the view that is to be weighed."""
-        return [float(margin) for margin in self._weights.margins(pieces(texts))] if texts else []
+    def margins(self, texts: Sequence[Folded]) -> list[float]:
+        """Return the margin of each text."""
+        margins: list[float] = self._weigher.margins(reading.read(texts))[:, 0].tolist()
+        return margins
 
-    def may_reach(self, score: float, terms: float) -> bool:
-        """Say whether terms could make a score in a text that was not chosen."""
-        return self.curve.score(self.curve.gate, terms) >= score
+    def kind(self, text: Folded) -> str:
+        """Return the label of a kind that a text reads most like; that of the family where none is known."""
+        [margins] = self._kinds.margins(reading.read([text]))
+        return self._kinds.labels[int(margins.argmax())]
+
+    def concepts(self, text: Folded, evidence: Iterable[Evidence]) -> str:
+        """Name what a text speaks of that weighs most, in brackets; empty where wording added nothing.
+
+        The names are those of the thesaurus and never of the text.
+        """
+        if not any(one.term == self._term and one.weight > 0 for one in evidence):
+            return ""
+        named = reading.reader().telling(text.squeezed or text.text, self._weigher, MOST_NAMED)
+        return f" ({', '.join(name.replace('_', ' ') for name in named)})" if named else ""
+
+    def may_reach(self, terms: float) -> bool:
+        """Say whether terms could make the least score in a text that was not chosen."""
+        return self.curve.score(self.curve.unread, terms) >= self._least
+
+    def score(self, margin: float, terms: float) -> float:
+        """Return the score of a text, 0 where it is less than the least."""
+        score = self.curve.score(margin, terms)
+        return score if score >= self._least else 0.0
 
     def join(
-        self, folded: FoldedText, margin: float, terms: Sequence[Evidence]
+        self, folded: Folded, margin: float, terms: Sequence[Evidence]
     ) -> tuple[float, tuple[Evidence, ...]]:
-        """Return the score, and all evidence in order of its place: what wording adds makes up the sum.
+        """Return the score, and all evidence in order of its place; what wording adds makes up the sum.
 
-        Where no term speaks for it, wording is placed on the word that weighs most.
+        Where no term speaks for it, wording is placed on the word that weighs most. A score below the least
+        is 0 and has no evidence.
         """
         summed = round(sum(evidence.weight for evidence in terms), 4)
-        score = self.curve.score(margin, summed)
+        if any(evidence.weight <= WARNS for evidence in terms):
+            margin = min(margin, self.curve.unread)
+        score = self.score(margin, summed)
+        if not score:
+            return 0.0, ()
         if score == round(min(1.0, max(0.0, summed)), 4):
             return score, tuple(terms)
         start = end = 0
         if not any(evidence.weight > 0 for evidence in terms):
-            for strongest in self._weights.strongest(folded.text, 1):
+            for strongest in self._chooses.strongest(folded.text, 1):
                 start, end = folded.span(strongest.start, strongest.end)
         wording = Evidence(self._term, round(score - summed, 4), start, end)
         return score, tuple(sorted((*terms, wording), key=lambda e: (e.start, e.end, e.term)))
-
-
-class Kinds:
-    """Which of several labels a text reads most like."""
-
-    def __init__(self, labels: Iterable[str]) -> None:
-        """Take the weights of those labels that the model knows."""
-        model, wanted = shipped(), sorted(labels)
-        self._weights = {label: model.weights(label) for label in wanted if label in model.labels}
-        self._first = wanted[0]
-
-    def of(self, text: str) -> str:
-        """Return the label with the highest margin; the first by name where the model knows none."""
-        cut = pieces([text])
-        margins = {label: float(w.margins(cut)[0]) for label, w in self._weights.items()}
-        return max(margins, key=lambda label: margins[label], default=self._first)

@@ -37,6 +37,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     weights: dict[str, _Weight] = {}
     """What certain cues count, instead of `weight`. Of one that is less than certain its share counts; it is
     the likelier, the more events show it."""
+    sums: dict[str, _Weight] = {}
+    """What these cues count each time they are shown, as likely as they are; none is one of the `least`."""
     replies: dict[str, _Weight] = {}
     """What cues of the other side add to those of a sender."""
     least: _Count = 2
@@ -70,9 +72,10 @@ def shipped() -> dict[str, Behaviour]:
             label="csea.grooming",
             labels=("csea.*",),
             counts="cues",
-            weight=0.25,
-            replies={"stated_age": 0.25, "refusal": 0.25, "discomfort": 0.25},
-            least=3,
+            weight=0.1,
+            sums={"drawing_in": 0.1},
+            replies={"stated_age": 0.3, "refusal": 0.3, "discomfort": 0.3},
+            least=2,
             audiences=("dm", "group"),
             facing_minor=1.1,
         ),

@@ -687,7 +687,13 @@ def list_detectors(config: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--thesaurus",
+    "only_thesaurus",
+    is_flag=True,
+    help="Compile the thesaurus only; the weights stay.",
+)
 @click.option(
     "--recipe",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -700,11 +706,27 @@ def list_detectors(config: Path | None) -> None:
     show_default="this folder",
     help="Where the model and its card are written.",
 )
-def train(folders: tuple[Path, ...], recipe: Path | None, out: Path) -> None:
+def train(
+    folders: tuple[Path, ...],
+    only_thesaurus: bool,  # an option
+    recipe: Path | None,
+    out: Path,
+) -> None:
     """Fit the models from labelled JSON lines below FOLDERS, and write them with their cards.
 
-    A recipe folder may hold wording.toml, cues.toml or both.
+    A recipe folder may hold wording.toml, cues.toml or both. With --thesaurus, compile what
+    detectors/data/concepts.*.toml say into thesaurus.msgpack, and fit nothing.
     """
+    if only_thesaurus:
+        from detectors import thesaurus
+
+        try:
+            click.echo(thesaurus.write(out))
+        except ValueError as error:
+            _fail(status.CONFIGURATION, error)
+        return
+    if not folders:
+        raise click.UsageError("name the folders of examples, or --thesaurus")
     _need_the_extra("sklearn", "scipy")
     from pipeline import cue_training, training
 

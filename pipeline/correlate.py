@@ -178,11 +178,11 @@ def _of_sender(sender: str, traces: list[Trace], row: Behaviour, now: float) -> 
     if row.counts != "cues":
         return _added(_keyed(own, row), row, now)
     # Most have shown too little for it to matter how likely any of it is.
-    if len({cue for t in own for cue in t.cues}) < row.least:
+    if len({cue for t in own for cue in t.cues} - row.sums.keys()) < row.least:
         return Sum(0.0, (), 1.0, ())
     others = [t for t in traces if t.actor_id != sender]
     seen = _seen(own, row, now, lambda cue: cue not in row.replies)
-    if sum(cue.likely >= LIKELY for cue in seen) < row.least:
+    if sum(cue.likely >= LIKELY and cue.name not in row.sums for cue in seen) < row.least:
         return Sum(0.0, (), 1.0, ())
     seen += _seen(others, row, now, row.replies.__contains__)
     parts = tuple(
@@ -212,19 +212,20 @@ class Seen(msgspec.Struct, frozen=True):
 def _seen(
     traces: Sequence[Trace], row: Behaviour, now: float, counts: Callable[[str], bool]
 ) -> list[Seen]:
-    """Return the cues that count, each as likely as that one of its sightings is true."""
+    """Return the cues that count: each as likely as that one of its sightings is true, or as all together."""
     sightings: dict[str, list[tuple[float, Trace]]] = {}
     for trace in traces:
         for cue, strength in trace.strengths():
             if counts(cue):
                 sightings.setdefault(cue, []).append((strength, trace))
-    weights = {**row.weights, **row.replies}
+    weights = {**row.weights, **row.sums, **row.replies}
     return [
         Seen(
             cue,
             held[-1][1].actor_id,  # traces are in order of time
             _any_of(strength for strength, _ in held),
-            weights.get(cue, row.weight) * _any_of(s * _left(t, row, now) for s, t in held),
+            weights.get(cue, row.weight)
+            * (sum if cue in row.sums else _any_of)(s * _left(t, row, now) for s, t in held),
             tuple(trace for _, trace in held),
         )
         for cue, held in sightings.items()

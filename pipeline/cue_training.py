@@ -1,9 +1,9 @@
 """Training of the cues of grooming: from labelled turns of talk to the weights of `detectors.drawing_in`.
 
-Logistic regressions over the pieces of the folded texts, as `pipeline.training` fits wording: whether a turn
-draws in at all and, of those that do, by which process; whether it replies as a child who is drawn in may,
-and how. What the same words mean in harmless talk is learned from it: a coach who asks for an age, a mother
-who asks for a picture.
+Logistic regressions over what is read of the folded texts, as `pipeline.training` fits wording: whether a
+turn draws in at all and, of those that do, by which process; whether it replies as a child who is drawn in
+may, and how. What the same words mean in harmless talk is learned from it: a coach who asks for an age, a
+mother who asks for a picture.
 """
 
 import hashlib
@@ -12,30 +12,37 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from detectors import thesaurus
 from detectors.folding import fold
-from detectors.wording import BITS, ORDERS, Model
+from detectors.wording import Model
 from pipeline.training import (
-    FOLDS,
     SHIPPED,
+    Choice,
     Floats,
-    Mask,
-    Sparse,
+    Lesson,
+    closely,
     fit,
     folds,
+    gate,
     json_rows,
-    quantised,
-    rough_matrix,
+    learn,
+    matrix,
+    model,
     table,
+    unseen,
+    unseen_of,
 )
 
 STRENGTH: Final = 10.0
-"""Inverse of the regularisation: of 3 and 10, hardly apart on conversations not seen, the weaker one."""
+"""Inverse of the regularisation of what chooses turns."""
+CONCEPTS: Final = 2.0
+"""How much more concepts may weigh than letters and words: of 1 and 2."""
 
 
 class Turns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +73,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cues: frozenset[str]
     not_from: str = ""
     """Turns of this side say nothing of whether there is any."""
+    read: float
+    """So large a share of ordinary messages is read closely."""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,15 +150,6 @@ def _balanced(turns: Sequence[Turn], harmless: Mapping[str, float]) -> list[Turn
     ]  # fmt: skip
 
 
-class Lesson(msgspec.Struct, frozen=True):
-    """One thing to learn, by name: which turns show it, from which it is learned, and what each weighs."""
-
-    name: str
-    shows: Mask
-    used: Mask
-    weights: Floats
-
-
 def lessons(kinds: Sequence[Kind], turns: Sequence[Turn]) -> Iterator[Lesson]:
     """Yield what there is to learn: of each kind whether there is any cue, then which it is.
 
@@ -160,11 +160,13 @@ def lessons(kinds: Sequence[Kind], turns: Sequence[Turn]) -> Iterator[Lesson]:
     for kind in kinds:
         any_of = np.array([bool(turn.cues & kind.cues) for turn in turns])
         sides = np.array([not kind.not_from or turn.by != kind.not_from for turn in turns])
-        yield Lesson(kind.name, any_of, sides, weights)
+        yield Lesson(kind.name, any_of, sides, weights, CONCEPTS)
     for kind in kinds:
         any_of = np.array([bool(turn.cues & kind.cues) for turn in turns])
         for cue in sorted(kind.cues):
-            yield Lesson(cue, np.array([cue in turn.cues for turn in turns]), any_of, alike)
+            yield Lesson(
+                cue, np.array([cue in turn.cues for turn in turns]), any_of, alike, CONCEPTS
+            )
 
 
 def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
@@ -177,38 +179,30 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     recipe = msgspec.convert(tomllib.loads(content.decode()), Recipe)
     turns = turns_of(recipe, (recipe_folder, *folders))
     folded = [fold(turn.text) for turn in turns]
-    features = rough_matrix([f.squeezed or f.text for f in folded])
-    tables, names, scales, biases, figures = [], [], [], [], []
+    views = [f.squeezed or f.text for f in folded]
+    cut, read, fold_of = matrix(views), closely(views), folds(turns)
+    is_ordinary = np.array([not turn.by for turn in turns])
+    chosen, learned, figures = [], [], []
+    shares = {kind.name: kind.read for kind in recipe.kinds}
     for lesson in lessons(recipe.kinds, turns):
-        figures.append(_measured(lesson, features, turns))
-        packed, scale, bias = quantised(_fit(lesson, features, lesson.used))
-        names.append(lesson.name)
-        tables.append(packed)
-        scales.append(scale)
-        biases.append(bias)
-    digest = hashlib.sha256(content)
+        learned.append(learn(read, lesson))
+        figures.append(_measured(lesson, unseen_of(read, lesson, fold_of), turns))
+        if lesson.name in shares:
+            used = lesson.used
+            shown = (lesson.shows[used], lesson.weights[used])
+            margins = unseen(cut[used], *shown, fold_of[used], STRENGTH)
+            least = gate(margins, is_ordinary[used], shares[lesson.name])
+            chosen.append(Choice(lesson.name, fit(cut[used], *shown, STRENGTH), least))
+    digest = hashlib.sha256(content + thesaurus.shipped().keys)
     for turn in turns:
         digest.update(f"{','.join(sorted(turn.cues))}\x00{turn.by}\x00{turn.text}\n".encode())
-    made = Model(
-        ORDERS, BITS, digest.hexdigest()[:8], tuple(names), tuple(scales), tuple(biases),
-        b"".join(tables), {},
-    )  # fmt: skip
+    made = model(digest.hexdigest()[:8], chosen, learned, read.places, {})
     template = (SHIPPED / "cues.card.md").read_text(encoding="utf-8")
     return made, _card(template, recipe, turns, figures, made)
 
 
-def _fit(lesson: Lesson, features: Sparse, rows: Mask) -> Any:  # noqa: ANN401  # of scikit-learn
-    return fit(features[rows], lesson.shows[rows], lesson.weights[rows], STRENGTH)
-
-
-def _measured(lesson: Lesson, features: Sparse, turns: Sequence[Turn]) -> tuple[str, ...]:
-    """Return how well turns are told apart, by models that have not seen the conversation."""
-    fold_of = folds(turns)
-    margins = np.zeros(len(turns))
-    for number in range(FOLDS):
-        there = fold_of == number
-        model = _fit(lesson, features, lesson.used & ~there)
-        margins[there] = model.decision_function(features[there])
+def _measured(lesson: Lesson, margins: Floats, turns: Sequence[Turn]) -> tuple[str, ...]:
+    """Return how well turns are told apart."""
     cells = []
     for language in (*sorted({turn.language for turn in turns if turn.by}), ""):
         of = lesson.used & np.array([bool(t.by) and language in ("", t.language) for t in turns])
@@ -236,6 +230,7 @@ def _card(
     languages = sorted({turn.language for turn in turns if turn.by})
     return template.format(
         digest=model.digest,
+        features=f"{model.closely.known:,}",
         sources=table(("file", "with a cue", "without", "licence and whom to credit"), sources),
         figures=table(("cue", "turns", *languages, "all"), figures),
     )

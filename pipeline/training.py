@@ -1,8 +1,9 @@
 """Training: fit the wording model from labelled JSON lines, and write its weights and its card.
 
-Logistic regression on the pieces that `detectors.wording` cuts, then a logistic curve that joins its margin
-with the sum of a detector's terms. Both are measured on rows that the model has not seen: five folds, rows of
-one group (a brand, a text but for its digits) in one.
+Logistic regression on what `detectors.reading` reads, then a logistic curve that joins its margin with the
+sum of a detector's terms; and one on the pieces that `detectors.pieces` cuts, to choose what is read. All are
+measured on rows that the model has not seen: five folds, rows of one group (a brand, a text but for its
+digits) in one.
 
     penjaga train FOLDER
 """
@@ -23,11 +24,14 @@ import msgspec
 import numpy as np
 import regex
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, vstack
+from scipy.sparse import coo_matrix, csr_matrix, diags, hstack, vstack
 from sklearn.linear_model import LogisticRegression
 
+from detectors import reading, thesaurus
 from detectors.folding import fold
-from detectors.wording import BITS, ORDERS, Curve, Model, distinct, pieces, shares
+from detectors.pieces import BITS, ORDERS, pieces, shares
+from detectors.reading import BLOCKS, FEWEST
+from detectors.wording import Curve, Model
 from pipeline import registry
 from pipeline.chain import Chain
 from pipeline.settings import Detectors
@@ -36,7 +40,11 @@ from schemas import Actor, Audience, Conversation, Event
 SHIPPED: Final = Path(str(resources.files("detectors") / "models"))
 FOLDS: Final = 5
 STRENGTH: Final = 30.0
-"""Inverse of the regularisation: of 10, 30 and 100 the best on rows not seen."""
+"""Inverse of the regularisation of what chooses texts: of 10, 30 and 100 the best on rows not seen."""
+READ_STRENGTH: Final = 0.3
+"""That of what reads them: of 0.1, 0.3 and 1."""
+LEAST_ROWS: Final = 3
+"""A feature of fewer rows than these is not learned."""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -49,18 +57,19 @@ class Family(msgspec.Struct, frozen=True):
     """Scores are probabilities where so many messages are harmful; the lower, the more a text must show."""
     sure: float
     """From which sum on terms are so sure that wording takes nothing away from them."""
-    least: float
-    """The score from which the detector reports."""
-    gate: float
-    """A text passes the gate when terms of this sum would make it worth reporting; with more it is
-    looked at for these."""
+    concepts: float
+    """How much more concepts may weigh than letters and words."""
+    read: float
+    """So large a share of ordinary messages is read closely, or as many as cost little."""
 
 
 FAMILIES: Final = {
-    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 0.4, 0.4),
-    "fraud": Family("scam_texts", "fraud", 0.0065, 0.7, 0.4, 0.4),
-    "bullying": Family("harassment", "bullying", 0.02, 0.0, 0.25, 0.1),
+    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 1.0, 0.02),
+    "fraud": Family("scam_texts", "fraud", 0.0065, 0.7, 1.0, 0.02),
+    "bullying": Family("harassment", "bullying", 0.02, 0.0, 2.0, 0.05),
 }
+_UNREAD: Final = 0.95
+"""A text that was not chosen is taken to read like this share of those, or less."""
 _LEVELS: Final = 127
 
 
@@ -142,21 +151,53 @@ def rows_of(examples: Examples, folders: Sequence[Path]) -> Iterator[Row]:
         )
 
 
+class Closely(msgspec.Struct, frozen=True):
+    """Texts as they are read, each block weighed as `Weigher.margins` weighs it."""
+
+    features: Sparse
+    places: NDArray[np.intp]
+    """Of each column, the place in the table."""
+    blocks: NDArray[np.intp]
+    """Of each column, the place of its block in `BLOCKS`."""
+    rarity: Floats
+    """Of each column, its inverse document frequency; rare features may weigh more."""
+
+    def emphasised(self, concepts: float) -> Floats:
+        """Return what to multiply columns by, those of concepts by so much more."""
+        return self.rarity * np.where(self.blocks == list(BLOCKS).index("concepts"), concepts, 1.0)
+
+
+def closely(texts: Sequence[str]) -> Closely:
+    """Read texts."""
+    read = [
+        features
+        for start in range(0, len(texts), 500)
+        for features in reading.reader().read(texts[start : start + 500])
+    ]
+    matrices, places, blocks, rarities = [], [], [], []
+    for block, fewest in enumerate(FEWEST):
+        held = [of[block] for of in read]
+        known, columns, counts = np.unique(
+            np.concatenate(held), return_inverse=True, return_counts=True
+        )
+        rows = np.repeat(np.arange(len(texts)), [len(of) for of in held])
+        kept = np.flatnonzero(counts >= LEAST_ROWS)
+        all_of = csr_matrix((np.ones(len(rows)), (rows, columns)), (len(texts), len(known)))[
+            :, kept
+        ]
+        weights = 1.0 / np.sqrt(np.maximum(np.diff(all_of.indptr), fewest))
+        matrices.append(diags(weights) @ all_of)
+        places.append(known[kept])
+        blocks.append(np.full(len(kept), block))
+        rarities.append(np.log((1 + len(texts)) / (1 + counts[kept])) + 1)
+    return Closely(
+        hstack(matrices).tocsr(), np.concatenate(places), np.concatenate(blocks),
+        np.concatenate(rarities),
+    )  # fmt: skip
+
+
 def matrix(texts: Sequence[str]) -> Sparse:
     """Return the pieces of texts as a sparse matrix, each row as `Weights.margins` weighs it."""
-    rows, places = [], []
-    for start in range(0, len(texts), 500):
-        row, place = distinct(pieces(texts[start : start + 500]))
-        rows.append(row + start)
-        places.append(place)
-    row = np.concatenate(rows)
-    weights = shares(np.bincount(row, minlength=len(texts)) / len(ORDERS))[row]
-    shape = (len(texts), 1 << BITS)
-    return csr_matrix((weights, (row, np.concatenate(places))), shape=shape)
-
-
-def rough_matrix(texts: Sequence[str]) -> Sparse:
-    """Return the same, each row as `Weights.rough_margins` weighs it."""
     parts = []
     for start in range(0, len(texts), 500):
         of = pieces(texts[start : start + 500])
@@ -187,7 +228,7 @@ def folds(rows: Sequence[Grouped]) -> NDArray[np.int64]:
     return np.array([digest[0] % FOLDS for digest in digests])
 
 
-def fit(features: Sparse, is_positive: Mask, weights: Floats, strength: float = STRENGTH) -> Any:  # noqa: ANN401  # of scikit-learn
+def fit(features: Sparse, is_positive: Mask, weights: Floats, strength: float) -> Any:  # noqa: ANN401  # of scikit-learn
     """Fit one label; the strength is the inverse of the regularisation."""
     model = LogisticRegression(C=strength, solver="liblinear", random_state=0)
     return model.fit(features, is_positive, sample_weight=weights)
@@ -202,12 +243,14 @@ def quantised(model: Any) -> tuple[bytes, float, float]:  # noqa: ANN401  # of s
     return packed, scale, float(model.intercept_[0])
 
 
-def unseen(features: Sparse, is_positive: Mask, weights: Floats, fold: NDArray[np.int64]) -> Floats:
+def unseen(
+    features: Sparse, is_positive: Mask, weights: Floats, fold: NDArray[np.int64], strength: float
+) -> Floats:
     """Return margins of which each is by a model that has not seen the row's group."""
     margins = np.zeros(len(is_positive))
     for number in range(FOLDS):
         there = fold == number
-        model = fit(features[~there], is_positive[~there], weights[~there])
+        model = fit(features[~there], is_positive[~there], weights[~there], strength)
         margins[there] = model.decision_function(features[there])
     return margins
 
@@ -233,19 +276,40 @@ def _event(text: str) -> Event:
     )  # fmt: skip
 
 
-def curve(family: Family, margins: Floats, terms: Floats, is_positive: Mask) -> Curve:
-    """Join margins and terms; examples count as if so many as the family says were harmful."""
+def curve(
+    family: Family, margins: Floats, terms: Floats, is_positive: Mask, rows: Sequence[Row]
+) -> Curve:
+    """Join margins and terms; examples count as if so many as the family says were harmful.
+
+    Those of each language count the same together, or the curve would be that of the language with most.
+    """
     share, wanted = is_positive.mean(), family.share
     weights = np.where(is_positive, wanted / share, (1 - wanted) / (1 - share))
+    languages = Counter(row.language for row, of in zip(rows, is_positive, strict=True) if of)
+    each = is_positive.sum() / len(languages)
+    weights *= [
+        each / languages[row.language] if of else 1.0
+        for row, of in zip(rows, is_positive, strict=True)
+    ]
     both = np.column_stack([margins, terms])
     model = LogisticRegression(C=1e6).fit(both, is_positive, sample_weight=weights)
     (margin, term), bias = model.coef_[0], model.intercept_[0]
-    least = np.log(family.least / (1 - family.least))
-    gate = float((least - bias - term * family.gate) / margin)
     return Curve(
         bias=round(float(bias), 4), margin=round(float(margin), 4), terms=round(float(term), 4),
-        gate=round(gate, 4), sure=family.sure,
+        unread=0.0, sure=family.sure,
     )  # fmt: skip
+
+
+def unread(margins: Floats, is_read: Mask) -> float:
+    """Return what the margin of a text is taken for that was not chosen; 0 where all were."""
+    left = margins[~is_read]
+    return round(float(np.quantile(left, _UNREAD)), 4) if len(left) else 0.0
+
+
+def gate(chosen_by: Floats, is_ordinary: Mask, share: float) -> float:
+    """Return the margin that so large a share of ordinary texts reach; of all where none is ordinary."""
+    of = chosen_by[is_ordinary] if is_ordinary.any() else chosen_by
+    return round(float(np.quantile(of, 1.0 - share)), 4)
 
 
 def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
@@ -258,38 +322,110 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     listed = msgspec.convert(tomllib.loads(recipe.decode())["examples"], list[Examples])
     rows = [row for e in listed for row in rows_of(e, (recipe_folder, *folders))]
     folded = [fold(row.text) for row in rows]
-    features = matrix([f.squeezed or f.text for f in folded])
+    views = [f.squeezed or f.text for f in folded]
+    cut, read = matrix(views), closely(views)
     fold_of, weights = folds(rows), np.array([row.weight for row in rows])
-    lessons, curves, figures = [], {}, []
+    chosen, lessons, curves, figures = [], [], {}, []
     for name, family in FAMILIES.items():
         used = np.array([name not in row.unread for row in rows])
         is_positive = np.array([_is_a(row.label, family.label) for row in rows])
         if not is_positive.any():
             continue
-        margins = unseen(features[used], is_positive[used], weights[used], fold_of[used])
-        read = [row for row, is_used in zip(rows, used, strict=True) if is_used]
-        terms = terms_of(family.detector, [row.text for row in read])
-        curves[name] = curve(family, margins, terms, is_positive[used])
-        ways = (margins, terms, curves[name].scores(margins, terms))
-        figures += measured(name, read, ways, is_positive[used])
-        lessons.append((family.label, is_positive, used))
-        lessons += _kinds(name, rows)
-    tables, names, scales, biases = [], [], [], []
-    for label, is_positive, used in lessons:
-        packed, scale, bias = quantised(fit(features[used], is_positive[used], weights[used]))
-        tables.append(packed)
-        names.append(label)
-        scales.append(scale)
-        biases.append(bias)
-    digest = hashlib.sha256(recipe)
+        lesson = Lesson(family.label, is_positive, used, weights, family.concepts)
+        margins = unseen_of(read, lesson, fold_of)[used]
+        shown = (is_positive[used], weights[used])
+        chosen_by = unseen(cut[used], *shown, fold_of[used], STRENGTH)
+        seen = [row for row, is_used in zip(rows, used, strict=True) if is_used]
+        terms = terms_of(family.detector, [row.text for row in seen])
+        is_ordinary = np.array([row.is_ordinary for row in seen])
+        least = gate(chosen_by, is_ordinary, family.read)
+        is_read = chosen_by >= least
+        curves[name] = msgspec.structs.replace(
+            curve(family, margins, terms, is_positive[used], seen), unread=unread(margins, is_read)
+        )
+        scores = curves[name].scores(margins, terms)
+        ways = (margins, terms, np.where(is_read | (terms > 0), scores, 0.0))
+        figures += measured(name, seen, ways, is_positive[used])
+        chosen.append(Choice(family.label, fit(cut[used], *shown, STRENGTH), least))
+        lessons.append(lesson)
+        lessons += [Lesson(*kind, weights, family.concepts) for kind in _kinds(name, rows)]
+    digest = hashlib.sha256(recipe + thesaurus.shipped().keys)
     for row in rows:
         digest.update(f"{row.label}\x00{row.weight}\x00{row.text}\n".encode())
-    made = Model(
-        ORDERS, BITS, digest.hexdigest()[:8], tuple(names), tuple(scales), tuple(biases),
-        b"".join(tables), curves,
+    made = model(
+        digest.hexdigest()[:8], chosen, [learn(read, lesson) for lesson in lessons],
+        read.places, curves,
     )  # fmt: skip
     template = (SHIPPED / "wording.card.md").read_text(encoding="utf-8")
     return made, card(template, listed, rows, figures, made)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What chooses texts for a label: a fitted model, and the margin from which it does."""
+
+    label: str
+    fitted: Any
+    gate: float
+
+
+class Lesson(msgspec.Struct, frozen=True):
+    """One thing to learn by reading: which rows show it, from which it is learned, what each weighs."""
+
+    name: str
+    shows: Mask
+    used: Mask
+    weights: Floats
+    concepts: float
+    """How much more concepts may weigh than letters and words."""
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """What was learned of a label: a weight for each known feature, and the bias."""
+
+    label: str
+    weights: Floats
+    bias: float
+
+
+def learn(read: Closely, lesson: Lesson) -> Learned:
+    """Fit one label to what was read."""
+    factors = read.emphasised(lesson.concepts)
+    features = read.features[lesson.used] @ diags(factors)
+    shows, weights = lesson.shows[lesson.used], lesson.weights[lesson.used]
+    fitted = fit(features, shows, weights, READ_STRENGTH)
+    return Learned(lesson.name, fitted.coef_[0] * factors, float(fitted.intercept_[0]))
+
+
+def unseen_of(read: Closely, lesson: Lesson, fold: NDArray[np.int64]) -> Floats:
+    """Return the margin of every row by what was learned from other folds; 0 where it is not used."""
+    used = lesson.used
+    features = read.features[used] @ diags(read.emphasised(lesson.concepts))
+    margins = np.zeros(len(used))
+    margins[used] = unseen(
+        features, lesson.shows[used], lesson.weights[used], fold[used], READ_STRENGTH
+    )
+    return margins
+
+
+def model(
+    digest: str,
+    choices: Sequence[Choice],
+    learned: Sequence[Learned],
+    places: NDArray[np.intp],
+    curves: dict[str, Curve],
+) -> Model:
+    """Put together what chooses texts and what reads them."""
+    packed = [quantised(choice.fitted) for choice in choices]
+    return Model(
+        ORDERS, BITS, digest, tuple(choice.label for choice in choices),
+        tuple(scale for _, scale, _ in packed), tuple(bias for _, _, bias in packed),
+        tuple(choice.gate for choice in choices), b"".join(table for table, _, _ in packed),
+        reading.quantised(
+            [one.label for one in learned], np.column_stack([one.weights for one in learned]),
+            [one.bias for one in learned], places,
+        ),
+        curves,
+    )  # fmt: skip
 
 
 def _is_a(label: str, wanted: str) -> bool:
@@ -344,13 +480,14 @@ def card(
     ]
     curves = [
         f"- {family}: log-odds = {c.bias} + {c.margin} × margin + {c.terms} × terms, a probability where "
-        f"{FAMILIES[family].share:.1%} of messages are harmful; gate at margin {c.gate}"
-        f"; where terms add up to {c.sure} or more, never less than their sum"
+        f"{FAMILIES[family].share:.1%} of messages are harmful; where terms add up to {c.sure} or more, "
+        f"never less than their sum"
         for family, c in model.curves.items()
     ]
     ways = [f"{way} {share}" for way in ("wording", "terms", "both") for share in ("1 %", "0.1 %")]
     return template.format(
         digest=model.digest,
+        features=f"{model.closely.known:,}",
         sources=table(("file", "harmful", "harmless", "licence and whom to credit"), sources),
         figures=table(("family", "language", "harmful", "harmless", *ways), figures),
         curves="\n".join(curves),

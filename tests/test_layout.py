@@ -27,6 +27,9 @@ ALLOWED: Final = {
         "detectors.folding",
         "detectors.innocents",
         "detectors.links",
+        "detectors.pieces",
+        "detectors.reading",
+        "detectors.thesaurus",
         "detectors.wording",
     ),
 }

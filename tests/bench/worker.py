@@ -238,7 +238,7 @@ def _weightless() -> str:
     """
     lines: list[str] = []
     for name, behaviour in shipped().items():
-        row = msgspec.structs.replace(behaviour, weight=0.0, weights={}, replies={})
+        row = msgspec.structs.replace(behaviour, weight=0.0, weights={}, sums={}, replies={})
         lines.append(f"[behaviours.{name}]")
         lines += [
             f"{key} = {json.dumps(v)}" for key, v in msgspec.to_builtins(row).items() if v != {}

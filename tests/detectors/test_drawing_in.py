@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detectors.contract import Detector
-from detectors.drawing_in import FLOOR, LEAST, LEAST_TOLD, REACH, REPLIES, DrawingIn
+from detectors.drawing_in import DRAWS_IN, FLOOR, LEAST, LEAST_TOLD, REACH, REPLIES, DrawingIn
 from detectors.grooming import PROCESSES
 from detectors.wording import BITS, shipped
 from pipeline.chain import Chain
@@ -117,7 +117,8 @@ def test_evidence_adds_up_and_quotes_nothing(chain: Chain) -> None:
         assert finding.score == sum(evidence.weight for evidence in finding.evidence)
         assert finding.reason.startswith("may be part of grooming: ")
         assert min(told(finding).values()) >= LEAST_TOLD
-        assert told(finding).keys() <= PROCESSES.keys() | REPLIES.keys()
+        assert told(finding).keys() <= {DRAWS_IN, *PROCESSES, *REPLIES}
+        assert DRAWS_IN in told(finding)
 
 
 def test_it_chooses_its_texts_itself() -> None:
@@ -148,7 +149,8 @@ def test_the_shipped_model_is_small_whole_and_has_a_card() -> None:
     ]
 
     assert (folder / "cues.msgpack").stat().st_size < 5_000_000
-    assert {*LEAST, *PROCESSES, *REPLIES} == set(model.labels)
+    assert {*LEAST, *PROCESSES, *REPLIES} == set(model.closely.labels)
+    assert set(LEAST) == set(model.labels)
     assert len(model.labels) << BITS == len(model.tables)
     assert f"Weights {model.digest}," in card
     assert len(paths) > 5

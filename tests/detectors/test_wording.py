@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.folding import fold, fold_batch
-from detectors.wording import BITS, ORDERS, Curve, Kinds, Weights, Wording, pieces, shipped
+from detectors.pieces import BITS, ORDERS, Weights, pieces
+from detectors.wording import Curve, Wording, shipped
 from schemas import Evidence
 
 RANDOM = Weights(
@@ -46,19 +47,6 @@ def test_an_empty_text_has_nothing_to_weigh() -> None:
     """Its margin is the bias, wherever it stands."""
     assert [-1.0, -1.0] == [float(m) for m in RANDOM.margins(pieces(["", ""]))]
     assert -1.0 != margin("a word")
-
-
-def test_what_is_said_again_weighs_no_more() -> None:
-    """Any word would weigh enough if only it were repeated."""
-    assert margin("lorem ipsum " * 3) == margin("lorem ipsum " * 500)
-    assert margin("lorem ipsum " * 3) != margin("lorem ipsum dolor " * 3)
-
-
-def test_a_rough_margin_is_close_for_a_text_that_repeats_nothing() -> None:
-    """It tells which texts to weigh in full."""
-    cut = pieces(["a quiet evening by the river", "win big now!"])
-
-    assert list(RANDOM.margins(cut)) == pytest.approx(list(RANDOM.rough_margins(cut)), abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +88,7 @@ def test_nothing_is_named_where_nothing_is() -> None:
 
 def test_a_score_is_a_probability_that_grows_with_both() -> None:
     """More of the wording, or more terms, never make it less."""
-    curve = Curve(bias=-2.0, margin=0.5, terms=3.0, gate=1.0, sure=0.9)
+    curve = Curve(bias=-2.0, margin=0.5, terms=3.0, unread=1.0, sure=0.9)
     scores = [curve.score(m, t) for m, t in [(-9.0, -1.0), (-9.0, 0.5), (0.0, 0.5), (9.0, 1.0)]]
 
     assert sorted(scores) == scores
@@ -124,7 +112,7 @@ def test_wording_is_what_the_terms_leave_of_the_score(
     family: str, label: str, weights: tuple[float, ...]
 ) -> None:
     """Whatever the terms add up to, all evidence together is the score, cut to 0..1."""
-    wording = Wording(family, label)
+    wording = Wording(family, label, 0.0001)
     text = "daftar sekarang bonus deposit"
     score, evidence = wording.join(fold(text), 1.5, [term(weight) for weight in weights])
     summed = sum(e.weight for e in evidence)
@@ -136,7 +124,7 @@ def test_wording_is_what_the_terms_leave_of_the_score(
 
 def test_wording_alone_points_at_the_heaviest_word() -> None:
     """Beside terms it has no place of its own, so that a finding's span is theirs."""
-    wording = Wording("gambling", "gambling.promotion")
+    wording = Wording("gambling", "gambling.promotion", 0.4)
     text = "daftar sekarang bonus deposit"
     _, [alone] = wording.join(fold(text), 3.0, [])
     _, beside = wording.join(fold(text), 3.0, [term(0.1)])
@@ -145,15 +133,33 @@ def test_wording_alone_points_at_the_heaviest_word() -> None:
     assert [(0, 0), (0, 3)] == [(e.start, e.end) for e in beside]
 
 
-def test_a_text_that_was_not_chosen_reaches_no_more_than_was_said() -> None:
-    """The bound by which texts are left out holds at the gate."""
-    wording = Wording("fraud", "fraud")
-    curve = wording.curve
-    for terms in (-0.5, 0.0, 0.4, 1.5):
-        most = curve.score(curve.gate, terms)
+@pytest.mark.parametrize("terms", [-0.5, 0.0, 0.4, 1.5])
+def test_a_text_that_was_not_chosen_reaches_no_more_than_was_said(terms: float) -> None:
+    """The bound by which texts are left out is the score of a text that reads as they do at most."""
+    curve = shipped().curves["fraud"]
+    most = curve.score(curve.unread, terms)
 
-        assert wording.may_reach(most, terms)
-        assert not wording.may_reach(most + 0.001, terms)
+    assert Wording("fraud", "fraud", most).may_reach(terms)
+    assert not Wording("fraud", "fraud", most + 0.001).may_reach(terms)
+
+
+def test_what_is_worth_reporting_with_few_terms_is_chosen() -> None:
+    """A plain scam is, in company too; ordinary talk is not, nor is what falls short by its wording."""
+    wording = Wording("fraud", "fraud", 0.4)
+    scam = "your account is suspended, verify your pin at this link within 24 hours"
+    texts = fold_batch(["lunch at noon?", scam, "the bus was late again", ""])
+    strict = Wording("fraud", "fraud", 0.99999)
+
+    assert [1] == list(wording.chosen(texts))
+    assert [] == list(strict.chosen(texts))
+
+
+def test_a_score_below_the_least_is_none() -> None:
+    """No evidence is made of it."""
+    wording = Wording("gambling", "gambling.promotion", 0.4)
+
+    assert (0.0, ()) == wording.join(fold("see you at noon"), -9.0, [term(0.1)])
+    assert 0.0 == wording.score(-9.0, 0.1) < wording.curve.score(-9.0, 0.1)
 
 
 def test_the_shipped_model_is_small_and_fits_the_code() -> None:
@@ -164,6 +170,8 @@ def test_the_shipped_model_is_small_and_fits_the_code() -> None:
     assert path.stat().st_size < 5_000_000
     assert (ORDERS, BITS) == (model.orders, model.bits)
     assert len(model.labels) << BITS == len(model.tables)
+    assert len(model.labels) == len(model.gates)
+    assert set(model.labels) <= set(model.closely.labels)
     assert {"bullying", "fraud", "gambling"} == set(model.curves)
     assert all(curve.margin > 0 and curve.terms > 0 for curve in model.curves.values())
 
@@ -203,9 +211,16 @@ def test_the_card_names_the_weights_and_every_source() -> None:
 )
 def test_kinds_of_scams_are_told_apart(text: str, label: str) -> None:
     """Where no term says which kind it is, wording does."""
-    kinds = Kinds(
-        f"fraud.{kind}"
-        for kind in ("job_task", "malware_apk", "mule_recruitment", "investment", "phishing")
-    )
+    kinds = ("job_task", "malware_apk", "mule_recruitment", "investment", "phishing")
+    wording = Wording("fraud", "fraud", 0.4, [f"fraud.{kind}" for kind in kinds])
 
-    assert f"fraud.{label}" == kinds.of(text)
+    assert f"fraud.{label}" == wording.kind(fold(text))
+
+
+def test_a_curve_scores_many_as_it_scores_one() -> None:
+    """What is fitted is what is used."""
+    curve = Curve(bias=-1.5, margin=0.7, terms=2.0, unread=0.0, sure=0.5)
+    margins, terms = np.array([-3.0, 0.4, 2.0, -1.0]), np.array([0.2, 0.0, 1.4, 0.6])
+    each = [curve.score(m, t) for m, t in zip(margins.tolist(), terms.tolist(), strict=True)]
+
+    assert each == pytest.approx(list(curve.scores(margins, terms)), abs=1e-4)

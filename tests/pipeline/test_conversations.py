@@ -60,7 +60,7 @@ def test_conversations_are_labelled_turn_by_turn(half: str) -> None:
 
 
 def test_what_nobody_looked_at_is_found_over_time() -> None:
-    """A third is, so far; hardly any harmless one is flagged, though each was written to be mistaken."""
+    """Half are, so far; hardly any harmless one is flagged, though each was written to be mistaken."""
     settings = load(None, {})
     built = line(settings, cache_folder())
     talks = conversations("unseen")
@@ -68,7 +68,7 @@ def test_what_nobody_looked_at_is_found_over_time() -> None:
     every = report.labels[GROOMING]["all"]
 
     assert (43, 82) == (every.conversations, every.harmless)
-    assert every.found >= 16
-    assert every.flagged <= 4
+    assert every.found >= 22
+    assert every.flagged <= 2
     assert all(f.found for f in report.labels[GROOMING].values())
     assert {BENIGN, GROOMING} == {talk.label for talk in talks}

@@ -26,7 +26,15 @@ from schemas.labels import taxonomy
 from schemas.signal import Signal, kind_of, signal_id
 from schemas.subject_verdict import SubjectVerdict
 
-WATCH = Watch(shipped(), taxonomy(), "0123456789abcdef")
+GROOMING_ROW = msgspec.structs.replace(
+    shipped()["grooming_conversation"],
+    weight=0.25,
+    sums={},
+    replies={"stated_age": 0.25, "refusal": 0.25, "discomfort": 0.25},
+    least=3,
+)
+"""With round numbers, whatever the shipped ones are tuned to."""
+WATCH = Watch({**shipped(), "grooming_conversation": GROOMING_ROW}, taxonomy(), "0123456789abcdef")
 START = datetime(2026, 3, 1, tzinfo=UTC)
 GROOMING = "csea.grooming"
 BULLYING = "bullying.harassment"
@@ -146,6 +154,37 @@ def test_a_cue_that_is_not_certain_counts_its_share_and_more_each_time_it_is_see
     assert dict.fromkeys(PROCESSES, pytest.approx(weight * 0.4)) == weights(1)
     assert dict.fromkeys(PROCESSES, pytest.approx(weight * 0.64)) == weights(2)
     assert all(0.64 * weight < one < weight for one in weights(3).values())
+
+
+def test_some_cues_count_each_time_they_are_shown() -> None:
+    """As likely as they are, with what they have left; they are none of the different ones."""
+    row = msgspec.structs.replace(GROOMING_ROW, sums={"drawing_in": 0.1}, least=2)
+    often = [signal(n, cues=["drawing_in"], likely=0.5, minutes=0) for n in range(9)]
+    others = [signal(20 + n, cues=[cue], minutes=0) for n, cue in enumerate(PROCESSES[:2])]
+
+    def weight(times: int) -> float:
+        found = score(played([*often[:times], *others])[0], row)
+        return {part.key: part.weight for part in found.parts}["drawing_in"]
+
+    assert [0.05, 0.1, 0.45] == pytest.approx([weight(1), weight(2), weight(9)])
+    assert 0.0 == score(played([*often, others[0]])[0], row).score
+    assert 0.45 == pytest.approx(
+        score(played([*often, *others])[0], row).score - 2 * GROOMING_ROW.weight
+    )
+
+
+def test_the_shipped_row_needs_two_different_cues() -> None:
+    """A single one of the ten, told with however much drawing in, never alerts."""
+    watch = Watch(shipped(), taxonomy(), "0123456789abcdef")
+    memory = Memory()
+    for n in range(14):
+        memory, crossed = correlate(
+            memory, signal(n, cues=["gifts", "drawing_in"], facing="minor"), watch
+        )
+        assert () == crossed
+    _, crossed = correlate(memory, signal(20, cues=["meeting"], facing="minor"), watch)
+
+    assert {"grooming_conversation"} == {verdict.behaviour for verdict in crossed}
 
 
 def test_cues_that_are_hardly_likely_are_none_of_the_different_ones() -> None:

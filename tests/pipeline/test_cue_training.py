@@ -8,7 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from detectors.wording import Model, pieces
+from detectors.folding import fold
+from detectors.pieces import pieces
+from detectors.reading import Weigher, reader
+from detectors.wording import Model
 
 cue_training = pytest.importorskip(
     "pipeline.cue_training", reason="the extra `evaluate` brings scikit-learn"
@@ -53,7 +56,8 @@ def recipe(folder: Path, harmless: float = 2.0) -> Path:
     (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, ordinary)), encoding="utf-8")
     (folder / "cues.toml").write_text(
         '[[kinds]]\nname = "drawing_in"\ncues = ["age_access", "gifts", "meeting"]\n'
-        'not_from = "recipient"\n[[kinds]]\nname = "reply"\ncues = ["stated_age", "refusal"]\n'
+        'not_from = "recipient"\nread = 0.1\n'
+        '[[kinds]]\nname = "reply"\ncues = ["stated_age", "refusal"]\nread = 0.1\n'
         f"[harmless]\nen = {harmless}\nms = 3.0\n"
         '[[examples]]\npath = "turns.jsonl"\nlicence = "none"\n'
         '[[ordinary]]\npath = "talk.jsonl"\nlicence = "none"\nonly = ["ham"]\nmost = 40\n'
@@ -74,14 +78,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
 def test_a_process_is_told_from_harmless_talk_and_from_others(trained: tuple[Path, Model]) -> None:
     """The text of each cue has the highest margin of its cue; harmless talk draws nobody in."""
     _, model = trained
-    cut = pieces([*SAID.values(), "the bus was late"])
-    names = [*SAID, DRAWS_IN, REPLIES_AT_ALL]
-    margins = {name: model.weights(name).rough_margins(cut) for name in names}
+    texts = [*SAID.values(), "the bus was late"]
+    read = Weigher(model.closely).margins(reader().read([fold(text).text for text in texts]))
+    margins = dict(zip(model.closely.labels, read.T, strict=True))
 
     assert list(range(len(SAID))) == [int(margins[cue].argmax()) for cue in SAID]
     assert all(margins[DRAWS_IN][at] > 0 for at, cue in enumerate(SAID) if cue not in REPLIED)
     assert [cue in REPLIED for cue in SAID] == list(margins[REPLIES_AT_ALL][: len(SAID)] > 0)
     assert margins[DRAWS_IN][-1] < 0
+    chosen = model.weights(DRAWS_IN).margins(pieces(texts)) >= model.gate(DRAWS_IN)
+    assert all(chosen[at] for at, cue in enumerate(SAID) if cue not in REPLIED)
+    assert not chosen[-1]
 
 
 def lessons(folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -139,7 +146,7 @@ def test_the_card_counts_what_was_read(trained: tuple[Path, Model]) -> None:
     assert model.digest in card
     assert f"| turns.jsonl | {turns - 40} | 40 |" in card
     assert "| talk.jsonl | 0 | 20 |" in card
-    assert {*model.labels} <= rows.keys()
+    assert {*model.closely.labels} <= rows.keys()
     assert "| 1.00 |" in rows["gifts"]
 
 

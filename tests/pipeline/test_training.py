@@ -4,12 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from detectors.wording import BITS, Model, Weights, pieces
+from detectors.folding import fold
+from detectors.pieces import BITS, Weights, pieces
+from detectors.reading import Weigher, reader
+from detectors.wording import Model
 
 training = pytest.importorskip(
     "pipeline.training", reason="the extra `evaluate` brings scikit-learn"
@@ -54,12 +58,28 @@ def test_what_was_learned_is_told_apart(trained: tuple[Path, Model]) -> None:
     """Texts with the harmful words have the higher margin, for each family."""
     _, model = trained
     texts = ["spin and win chips", "liking videos daily", "the bus was late"]
-    cut = pieces(texts)
-    gambling = model.weights("gambling.promotion").margins(cut)
-    fraud = model.weights("fraud").margins(cut)
+    for label, position in (("gambling.promotion", 0), ("fraud", 1)):
+        assert position == int(model.weights(label).margins(pieces(texts)).argmax())
+        assert position == int(margins(model, label, texts).argmax())
 
-    assert 0 == int(gambling.argmax())
-    assert 1 == int(fraud.argmax())
+
+def margins(model: Model, label: str, texts: list[str]) -> np.ndarray[Any, Any]:
+    """Return how much texts read like a label."""
+    read = reader().read([fold(text).text for text in texts])
+    held: np.ndarray[Any, Any] = Weigher(model.closely).margins(read)
+    return held[:, model.closely.labels.index(label)]
+
+
+def test_what_chooses_texts_lets_few_ordinary_ones_through(trained: tuple[Path, Model]) -> None:
+    """The gate is where the family says: a fiftieth of what is ordinary."""
+    folder, model = trained
+    rows = [json.loads(row) for row in (folder / "rows.jsonl").read_text().splitlines()]
+    ordinary = [row["text"] for row in rows if row["label"] == "benign"]
+    passing = model.weights("fraud").margins(pieces(ordinary)) >= model.gate("fraud")
+
+    assert passing.mean() <= 0.1
+    assert {"gambling.promotion", "fraud"} == set(model.labels)
+    assert {*KINDS, *model.labels} == set(model.closely.labels)
 
 
 def test_training_again_gives_the_same_bytes(trained: tuple[Path, Model], tmp_path: Path) -> None:
@@ -119,24 +139,38 @@ def test_rows_that_nobody_read_for_a_family_teach_nothing_of_it(
             f'[[examples]]\npath = "others.jsonl"\n{unread}licence = "none"\n'
         )
     model, _ = training.train(tmp_path, ())
-    [margin] = model.weights("bullying").margins(pieces(["nobody wants you x"]))
+    [margin] = margins(model, "bullying", ["nobody wants you x"])
 
     assert bool(margin > 0) is bool(unread)
 
 
 def test_matrices_weigh_as_the_margins_do() -> None:
-    """The rows times the weights are the margins, with every piece once or as often as it is there."""
+    """The rows times the weights are the margins, with every piece as often as it is there."""
     texts = ["spin spin spin", "a longer text that says something", "短い", ""] * 300
     table = np.arange(1 << BITS, dtype=np.int64) % 255 - 127
     weights = Weights(table.astype(np.int8), 0.01, 0.5)
     values = np.where(np.arange(1 << BITS) > 0, table * 0.01, 0.0)
     cut = pieces(texts)
 
-    assert 0 == training.rough_matrix(texts)[:, 0].nnz
+    assert 0 == training.matrix(texts)[:, 0].nnz
     assert training.matrix(texts) @ values + 0.5 == pytest.approx(weights.margins(cut), abs=1e-4)
-    assert training.rough_matrix(texts) @ values + 0.5 == pytest.approx(
-        weights.rough_margins(cut), abs=1e-4
-    )
+
+
+def test_what_was_read_weighs_as_the_margins_do() -> None:
+    """The rows times the weights are the margins; what is in too few rows is left out of both."""
+    texts = ["spin spin spin", "don't tell your mum that", "短い", ""] * 3 + ["only here, once"]
+    read = training.closely(texts)
+    weights = np.random.default_rng(7).normal(size=len(read.places))
+    learned = training.Learned("one", weights, 0.5)
+    fitted = training.model("", [], [learned], read.places, {})
+    [alone] = Weigher(fitted.closely).margins(reader().read(["only here, once"]))
+    known = Weigher(fitted.closely).margins(reader().read(texts))[:, 0]
+
+    assert read.features @ weights + 0.5 == pytest.approx(known, abs=0.1)
+    assert read.features.shape == (len(texts), len(read.places))
+    assert read.features[-1].nnz < 12
+    assert alone == pytest.approx(known[-1])
+    assert 2.0 == (read.emphasised(2.0) / read.emphasised(1.0)).max()
 
 
 def test_rows_of_one_group_share_a_fold() -> None:

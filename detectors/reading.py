@@ -1,0 +1,246 @@
+"""Reading: what a text holds, weighed closely: its letters, its words, and the concepts they stand for.
+
+Three kinds of features, each hashed to a place in a table of weights: runs of one to five letters within a
+word; words, and pairs of neighbouring words; concepts of the thesaurus, and pairs of concepts anywhere in the
+text. A pair of concepts is what a sentence says, whatever its words and its language: *dont*, *tell_others*.
+
+It takes some 70 µs a text, so texts are chosen by `detectors.pieces`; whichever detectors ask, each is read
+once.
+"""
+
+import zlib
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import thesaurus
+from detectors.folding import Folded
+from detectors.letters import Hashes, Letters, Places, mixed
+from detectors.thesaurus import Thesaurus
+
+BLOCKS: Final = {"letters": 19, "words": 18, "concepts": 18}
+"""The kinds of features, each with places for 2 ** so many, one after the other in the table."""
+SIZES: Final = (1, 2, 3, 4, 5)
+"""How many letters a run has."""
+FEWEST: Final = (40, 6, 6)
+"""With fewer features of a block a text weighs less: one word of an advertisement is none."""
+MOST_LETTERS: Final = 4000
+"""Of a text, so many letters are read, from its beginning: what is longer would cost memory."""
+MOST_CONCEPTS: Final = 40
+"""Of a text, so many different concepts are paired."""
+
+_STARTS: Final = (0, 1 << 19, (1 << 19) + (1 << 18))
+_TABLE: Final = 1 << 20
+_OF_A_PAIR: Final = np.uint64(0xA24BAED4963EE407)
+_SHIFT: Final = np.uint64(16)
+_TEXT_SHIFT: Final = 20
+_LEVELS: Final = 127
+
+Floats = NDArray[np.floating[Any]]
+Features = tuple[NDArray[np.int32], ...]
+"""The places of the different features of one text, a block of `BLOCKS` each."""
+
+
+class Reader:
+    """Reads folded texts."""
+
+    def __init__(self, known: Thesaurus) -> None:
+        """Look concepts up in this thesaurus."""
+        self._thesaurus = known
+
+    def read(self, texts: Sequence[str]) -> list[Features]:
+        """Return the features of each text."""
+        if not texts:
+            return []
+        letters = Letters([text[:MOST_LETTERS] for text in texts])
+        blocks = (_runs(letters), _words(letters), self._concepts(letters))
+        parts = [
+            _different(texts, keys, bits, start, letters.count)
+            for (texts, keys), bits, start in zip(blocks, BLOCKS.values(), _STARTS, strict=True)
+        ]
+        return list(zip(*parts, strict=True))
+
+    def telling(self, text: str, weigher: "Weigher", most: int) -> tuple[str, ...]:
+        """Return the names of the concepts that weigh most for the first label, the heaviest first."""
+        letters = Letters([text[:MOST_LETTERS]])
+        concepts = self._held(letters)[1][:MOST_CONCEPTS]
+        first, second = np.triu_indices(len(concepts), 1)
+        alone = weigher.weights(_places(mixed(concepts)))
+        paired = weigher.weights(_places(mixed(_pairs(concepts[first], concepts[second])))) / 2
+        np.add.at(alone, first, paired)
+        np.add.at(alone, second, paired)
+        heaviest = sorted(range(len(concepts)), key=lambda n: (-alone[n], n))[:most]
+        return tuple(self._thesaurus.names[int(concepts[n])] for n in heaviest if alone[n] > 0)
+
+    def _held(self, letters: Letters) -> tuple[Places, Hashes]:
+        """Return the different concepts of each text, and whose they are."""
+        found = self._thesaurus.find(letters)
+        held = _each_once((letters.texts[found.starts] << 16) | found.concepts)
+        return held >> 16, (held & 0xFFFF).astype(np.uint64)
+
+    def _concepts(self, letters: Letters) -> tuple[Places, Hashes]:
+        texts, concepts = self._held(letters)
+        starts = np.searchsorted(texts, np.arange(letters.count))
+        few = np.arange(len(texts)) - starts[texts] < MOST_CONCEPTS
+        of, keys = [texts], [concepts]
+        texts, concepts = texts[few], concepts[few]
+        for apart in range(1, MOST_CONCEPTS):
+            beside = texts[apart:] == texts[:-apart]
+            if not beside.any():
+                break
+            of.append(texts[apart:][beside])
+            keys.append(_pairs(concepts[:-apart], concepts[apart:])[beside])
+        return np.concatenate(of), mixed(np.concatenate(keys))
+
+
+def _pairs(first: Hashes, second: Hashes) -> Hashes:
+    return ((first + np.uint64(1)) << _SHIFT) + second
+
+
+def _places(keys: Hashes) -> Places:
+    """Return the places of concepts and their pairs."""
+    bits = BLOCKS["concepts"]
+    return (keys >> np.uint64(64 - bits)).astype(np.intp) + _STARTS[-1]
+
+
+def _runs(letters: Letters) -> tuple[Places, Hashes]:
+    starts, keys = [], []
+    for size in SIZES:
+        at = letters.runs(size)
+        starts.append(at)
+        keys.append(letters.hashes(at, at + size))
+    return letters.texts[np.concatenate(starts)], np.concatenate(keys)
+
+
+def _words(letters: Letters) -> tuple[Places, Hashes]:
+    starts, ends = letters.words()
+    keys, texts = letters.hashes(starts, ends), letters.texts[starts]
+    beside = texts[1:] == texts[:-1]
+    pairs = mixed(keys[:-1] * _OF_A_PAIR + keys[1:])[beside]
+    return np.concatenate([texts, texts[1:][beside]]), np.concatenate([keys, pairs])
+
+
+def _different(
+    texts: Places, keys: Hashes, bits: int, start: int, count: int
+) -> list[NDArray[np.int32]]:
+    """Return the places of each text, each once."""
+    places = (keys >> np.uint64(64 - bits)).astype(np.intp) + start
+    held = _each_once((texts << _TEXT_SHIFT) | places)
+    ends = np.searchsorted(held, np.arange(1, count) << _TEXT_SHIFT).tolist()
+    own = (held & (_TABLE - 1)).astype(np.int32)
+    return [own[first:last] for first, last in pairwise([0, *ends, len(own)])]
+
+
+def _each_once(values: Places) -> Places:
+    """Return different values in order; a sort is faster here than the hash table of `np.unique`."""
+    values.sort()
+    return values[np.concatenate([[True], values[1:] != values[:-1]])] if len(values) else values
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """Fitted weights of several labels, as they are kept."""
+
+    labels: tuple[str, ...]
+    scales: tuple[float, ...]
+    """What one step of a label's weights stands for."""
+    biases: tuple[float, ...]
+    places: bytes
+    """Of known features in order, how far each is from the one before, 32 bits each; compressed."""
+    steps: bytes
+    """For each label a signed byte for each of them; compressed."""
+
+    @property
+    def known(self) -> int:
+        """How many features have weights."""
+        return len(zlib.decompress(self.places)) // 4
+
+
+class Weigher:
+    """Weighs what was read."""
+
+    def __init__(self, weights: Weights, labels: Sequence[str] | None = None) -> None:
+        """Take fitted weights, of these labels only if any are given.
+
+        Raises:
+            ValueError: if a label has no weights.
+        """
+        self.labels = weights.labels if labels is None else tuple(labels)
+        columns = [weights.labels.index(label) for label in self.labels]
+        self._scales = np.array(weights.scales)[columns]
+        self._biases = np.array(weights.biases)[columns]
+        self._row = _rows(weights.places)
+        steps = np.frombuffer(zlib.decompress(weights.steps), dtype=np.int8)
+        own = steps.reshape(len(weights.labels), -1)[columns].T
+        self._steps = np.vstack([np.zeros((1, len(columns)), dtype=np.int8), own])
+
+    def margins(self, features: Sequence[Features]) -> Floats:
+        """Return the log-odds of each text for each label, as fitted.
+
+        A feature of no example says nothing; the others of a block weigh one in the root of their number, or
+        of `FEWEST`.
+        """
+        if not features:
+            return np.empty((0, len(self.labels)))
+        held = [of[block] for block in range(len(BLOCKS)) for of in features]
+        ends = np.cumsum([0, *map(len, held)])
+        rows = self._row[np.concatenate(held)]
+        known = _totals(rows > 0, ends).reshape(len(BLOCKS), -1, 1)
+        sums = _totals(self._steps[rows], ends).reshape(len(BLOCKS), -1, len(self.labels))
+        roots = np.sqrt(np.maximum(known, np.array(FEWEST)[:, None, None]))
+        margins: Floats = self._biases + self._scales * (sums / roots).sum(axis=0)
+        return margins
+
+    def weights(self, places: Places) -> Floats:
+        """Return what places weigh for the first label, each by itself."""
+        weights: Floats = self._steps[self._row[places], 0] * self._scales[0]
+        return weights
+
+
+@lru_cache(maxsize=4)
+def _rows(places: bytes) -> NDArray[np.int32]:
+    """Return, for every place of the table, which known feature it is, from 1; 0 is none."""
+    known = np.cumsum(np.frombuffer(zlib.decompress(places), dtype=np.uint32))
+    rows = np.zeros(_TABLE, dtype=np.int32)
+    rows[known] = np.arange(1, len(known) + 1)
+    return rows
+
+
+def _totals(values: NDArray[Any], ends: Places) -> Places:
+    """Return the sums of rows up to each end, from the end before; the first end is where they start."""
+    sums = np.zeros((len(values) + 1, *values.shape[1:]), dtype=np.int32)
+    np.cumsum(values, axis=0, dtype=np.int32, out=sums[1:])
+    totals: Places = np.diff(sums[ends], axis=0)
+    return totals
+
+
+def quantised(
+    labels: Sequence[str], weights: Floats, biases: Sequence[float], places: Places
+) -> Weights:
+    """Keep weights, a row for each place in order and a column for each label, in steps of a byte."""
+    scales = np.abs(weights).max(axis=0) / _LEVELS
+    steps = np.round(weights / scales).astype(np.int8)
+    return Weights(
+        tuple(labels), tuple(map(float, scales)), tuple(map(float, biases)),
+        zlib.compress(np.diff(places, prepend=0).astype(np.uint32).tobytes(), 9),
+        zlib.compress(np.ascontiguousarray(steps.T).tobytes(), 9),
+    )  # fmt: skip
+
+
+@cache
+def reader() -> Reader:
+    """Return the reader that knows the shipped thesaurus."""
+    return Reader(Thesaurus(thesaurus.shipped()))
+
+
+def read(folded: Sequence[Folded]) -> list[Features]:
+    """Return the features of folded texts; each keeps them for whoever asks next."""
+    unread = [one for one in folded if one.features is None]
+    views = [one.squeezed or one.text for one in unread]
+    for one, features in zip(unread, reader().read(views), strict=True):
+        one.features = features
+    return [one.features or () for one in folded]

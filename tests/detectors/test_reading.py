@@ -1,0 +1,164 @@
+"""Reading: texts hold the same together as alone, and weigh what was fitted for what they hold."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors import reading
+from detectors.folding import fold
+from detectors.reading import BLOCKS, FEWEST, MOST_LETTERS, Features, Reader, Weigher, quantised
+from detectors.thesaurus import Thesaurus, compiled
+
+KNOWN = Thesaurus(
+    compiled(
+        [{"dont": ["don't", "jangan"], "tell": ["tell", "bagitahu"], "mother": ["mum", "mak"]}]
+    )
+)
+READER = Reader(KNOWN)
+TEXTS = st.lists(st.text(max_size=40).map(lambda text: fold(text).text), min_size=1, max_size=6)
+
+
+def read(text: str) -> Features:
+    """Read one text."""
+    [features] = READER.read([text])
+    return features
+
+
+def weigher(texts: list[str], labels: int = 2) -> Weigher:
+    """Return random weights for all that texts hold."""
+    held = READER.read(texts)
+    places = np.unique(np.concatenate([block for features in held for block in features]))
+    weights = np.random.default_rng(7).normal(size=(len(places), labels))
+    return Weigher(
+        quantised([f"l{n}" for n in range(labels)], weights, [0.5] * labels, places.astype(np.intp))
+    )
+
+
+def test_texts_hold_the_same_together_as_alone() -> None:
+    """Nothing runs from one text of a batch into the next, and each feature is there once."""
+    seen = 0
+
+    @given(TEXTS)
+    def check(texts: list[str]) -> None:
+        nonlocal seen
+        for text, together in zip(texts, READER.read(texts), strict=True):
+            for alone, block in zip(read(text), together, strict=True):
+                assert list(alone) == list(block)
+                assert len(set(block.tolist())) == len(block)
+                seen += len(block)
+
+    check()
+
+    assert seen > 200
+
+
+def test_blocks_have_places_of_their_own() -> None:
+    """No word is taken for a run of letters."""
+    features = read("jangan bagitahu mak don't tell mum 別說")
+    ends = np.cumsum([1 << bits for bits in BLOCKS.values()])
+    bounds = [0, *ends.tolist()]
+
+    assert 1 << 20 == bounds[-1]
+    for block, (start, end) in zip(features, pairwise(bounds), strict=True):
+        assert len(block)
+        assert start <= block.min() <= block.max() < end
+
+
+def test_the_beginning_of_a_long_text_is_read() -> None:
+    """However long it is, it costs no more than so many letters."""
+    text = "lorem ipsum " * 2000
+    shorter = read(text[:MOST_LETTERS])
+
+    assert [list(block) for block in shorter] == [list(block) for block in read(text + "jangan")]
+    assert 1 == len(read(f"{text[:3000]} jangan")[2])
+
+
+def test_two_languages_hold_the_same_concepts() -> None:
+    """Three concepts and their three pairs, in any order; no letters and no words in common."""
+    one, other = read("don't tell mum"), read("mak, jangan bagitahu")
+
+    assert 6 == len(one[2])
+    assert list(one[2]) == list(other[2])
+    assert not set(one[1].tolist()) & set(other[1].tolist())
+
+
+def test_what_is_said_again_holds_no_more() -> None:
+    """Any word would weigh enough if only it were repeated."""
+    weights = weigher(["lorem ipsum dolor"])
+    once, often, other = weights.margins(
+        READER.read(["lorem ipsum lorem", "lorem ipsum " * 300 + "lorem", "lorem ipsum dolor"])
+    )
+
+    assert list(once) == pytest.approx(list(often))
+    assert list(once) != pytest.approx(list(other))
+
+
+def test_margins_are_the_weights_of_each_block_over_the_root_of_their_number() -> None:
+    """As training weighs them; a feature that no example has counts nowhere, and few weigh as if more."""
+    texts = ["don't tell mum", "a bus", ""]
+    weights = weigher(["don't tell your mum anything"])
+    held = weights._row  # noqa: SLF001
+    expected = []
+    for features in READER.read(texts):
+        margin = np.array([0.5, 0.5])
+        for block, fewest in zip(features, FEWEST, strict=True):
+            rows = held[block][held[block] > 0]
+            root = max(len(rows), fewest) ** 0.5
+            margin += weights._scales * weights._steps[rows].sum(axis=0, dtype=int) / root  # noqa: SLF001
+        expected.append(list(margin))
+
+    assert [list(m) for m in weights.margins(READER.read(texts))] == [
+        pytest.approx(margin) for margin in expected
+    ]
+    assert [0.5, 0.5] == expected[-1]
+    assert (0, 2) == weights.margins([]).shape
+
+
+def test_weights_are_kept_to_a_step() -> None:
+    """What is read back is off by half a step at most, and in the same places."""
+    places = np.array([3, 9, 70_000, 900_000])
+    weights = np.array([[1.0, -3.0], [0.2, 0.0], [-0.71, 2.9], [0.5, 1e-9]])
+    kept = Weigher(quantised(["a", "b"], weights, [0.0, 0.0], places))
+    steps = kept._steps[kept._row[places]] * kept._scales  # noqa: SLF001
+
+    assert steps == pytest.approx(weights, abs=3.0 / 127 / 2)
+    assert 4 == (kept._row > 0).sum()  # noqa: SLF001
+
+
+def test_a_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks next gets what was read, and only others are read."""
+    read_texts: list[str] = []
+
+    class Counting(Reader):
+        def read(self, texts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            read_texts.extend(texts)
+            return super().read(texts)
+
+    counting = Counting(KNOWN)
+    monkeypatch.setattr(reading, "reader", lambda: counting)
+    one, other = fold("tell mum"), fold("j a n g a n")
+    first = reading.read([one])
+    both = reading.read([one, other])
+
+    assert ["tell mum", "jangan"] == read_texts
+    assert first[0] is both[0]
+    assert list(both[1][2]) == list(read("jangan")[2])
+
+
+def test_what_weighs_most_is_named() -> None:
+    """By the names of concepts, the heaviest first; half of what a pair weighs goes to each of it."""
+    alone = {name: READER.read([text])[0][2] for name, text in
+             (("dont", "jangan"), ("tell", "tell"), ("mother", "mum"))}  # fmt: skip
+    pair = np.setdiff1d(read("jangan tell")[2], np.concatenate([alone["dont"], alone["tell"]]))
+    places = np.concatenate([*alone.values(), pair]).astype(np.intp)
+    order = places.argsort()
+    values = np.array([-0.1, 0.3, 0.5, 1.0])[order, None]
+    weights = Weigher(quantised(["one"], values, [0.0], places[order]))
+
+    assert ("tell", "mother", "dont") == READER.telling("jangan tell your mum", weights, 3)
+    assert ("tell",) == READER.telling("jangan tell your mum", weights, 1)
+    assert () == READER.telling("jangan", weights, 3)
+    assert () == READER.telling("", weights, 3)
