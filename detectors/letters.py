@@ -96,7 +96,7 @@ class Letters:
     def runs(self, size: int) -> Places:
         """Return where runs of so many letters start that hold no blank but at their ends.
 
-        A run of one letter is no blank; no run is of two texts.
+        A run of one letter is no blank; no run is of two texts, for between them are three blanks.
         """
         count = len(self.codes) - size + 1
         if count <= 0:
@@ -105,10 +105,9 @@ class Letters:
         if size == 1:
             return np.flatnonzero(~blank)
         blanks = np.concatenate([[0], np.cumsum(blank)])
-        breaks = np.concatenate([[0], np.cumsum(self.codes == ord(_BETWEEN))])
         at = np.arange(count)
         inside = blanks[at + size - 1] - blanks[at + 1]
-        is_one = (inside == 0) & (breaks[at + size] == breaks[at])
+        is_one = inside == 0
         if size == 2:  # noqa: PLR2004 - two blanks are no run
             is_one &= ~(blank[:count] & blank[1:])
         return np.flatnonzero(is_one)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.folding import fold, fold_batch
 from detectors.pieces import BITS, ORDERS, Weights, pieces
-from detectors.wording import Curve, Wording, shipped
+from detectors.wording import WARNS, Curve, Wording, shipped
 from schemas import Evidence
 
 RANDOM = Weights(
@@ -152,6 +152,17 @@ def test_what_is_worth_reporting_with_few_terms_is_chosen() -> None:
 
     assert [1] == list(wording.chosen(texts))
     assert [] == list(strict.chosen(texts))
+
+
+def test_a_term_that_warns_silences_the_wording() -> None:
+    """A warning quotes what it warns of; what speaks against it only a little silences nothing."""
+    wording = Wording("fraud", "fraud", 0.05)
+    text = fold("verify your pin at this link")
+    warned, _ = wording.join(text, 5.0, [term(0.4), term(WARNS)])
+    doubted, _ = wording.join(text, 5.0, [term(0.4), term(WARNS + 0.01)])
+
+    assert warned == wording.score(wording.curve.unread, 0.0)
+    assert doubted > 0.9 > warned
 
 
 def test_a_score_below_the_least_is_none() -> None:

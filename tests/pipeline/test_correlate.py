@@ -168,6 +168,8 @@ def test_some_cues_count_each_time_they_are_shown() -> None:
 
     assert [0.05, 0.1, 0.45] == pytest.approx([weight(1), weight(2), weight(9)])
     assert 0.0 == score(played([*often, others[0]])[0], row).score
+    faint = signal(30, cues=["meeting"], likely=0.1, minutes=0)
+    assert 0.0 == score(played([*often, others[0], faint])[0], row).score
     assert 0.45 == pytest.approx(
         score(played([*often, *others])[0], row).score - 2 * GROOMING_ROW.weight
     )
