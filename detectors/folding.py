@@ -154,6 +154,10 @@ class Folded:
         self.features: tuple[NDArray[np.int32], ...] | None = None
         """What `detectors.reading` has read of it, if anybody asked."""
 
+    def __reduce__(self) -> tuple[type["Folded"], tuple[str, str]]:
+        """Give another process the texts; it makes of them what it needs."""
+        return Folded, (self.original, self.text)
+
     @cached_property
     def _starts(self) -> tuple[int, ...] | None:
         """For each folded position the original one; `None` where they are the same."""

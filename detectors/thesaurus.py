@@ -1,6 +1,6 @@
 """The thesaurus: the concepts that words and phrases of five languages stand for.
 
-"jangan bagitahu mak", "don't tell your mum" and "bie gen mama shuo" have no word in common, and say one
+"jangan bagitahu mak", "don't tell your mum" and "别告诉妈妈" have no word in common, and say one
 thing: *dont*, *tell_others*, *mother*. What is learned of concepts in one language holds in the others, and
 for words that no example had.
 """
@@ -95,9 +95,12 @@ def _spans(letters: Letters, starts: Places, is_end: Mask) -> tuple[Places, Plac
     )
 
 
-def compiled(tables: Sequence[Mapping[str, Sequence[str]]]) -> Forms:
-    """Compile thesauri, each from the names of concepts to forms; a form that ends in `*` is a stem."""
-    names = sorted({name for table in tables for name in table})
+def compiled(tables: Sequence[Mapping[str, Sequence[str]]], numbered: Sequence[str] = ()) -> Forms:
+    """Compile thesauri, each from the names of concepts to forms; a form that ends in `*` is a stem.
+
+    Concepts that are numbered keep their numbers, whatever is added or taken away: weights go by them.
+    """
+    names = [*numbered, *sorted({name for table in tables for name in table} - set(numbered))]
     place = {name: n for n, name in enumerate(names)}
     rows = [
         (_view(form.removesuffix("*")), form.endswith("*"), place[name])
@@ -144,14 +147,14 @@ def tables(folder: Path) -> list[dict[str, list[str]]]:
 
 
 def write(out: Path) -> Path:
-    """Compile the thesauri of `detectors/data` into a folder, and return the file.
+    """Compile the thesauri of `detectors/data` into a folder, numbered as shipped, and return the file.
 
     Raises:
         ValueError: if one is no table of lists of words; it names the file.
     """
     compiled_to = out / "thesaurus.msgpack"
     source = Path(str(resources.files("detectors") / "data"))
-    compiled_to.write_bytes(msgspec.msgpack.encode(compiled(tables(source))))
+    compiled_to.write_bytes(msgspec.msgpack.encode(compiled(tables(source), shipped().concepts)))
     return compiled_to
 
 

@@ -116,8 +116,9 @@ class Wording:
         self._chooses = model.weights(label)
         self._gate = model.gate(label)
         self._weigher = Weigher(model.closely, [label])
-        known = [kind for kind in sorted(kinds) if kind in model.closely.labels]
-        self._kinds = Weigher(model.closely, known or [label])
+        wanted = sorted(kinds)
+        self._kinds = Weigher(model.closely, [k for k in wanted if k in model.closely.labels])
+        self._first = wanted[0] if wanted else label
         self._term = f"{family}.wording"
 
     def chosen(self, texts: FoldedBatch) -> Sequence[int]:
@@ -137,7 +138,9 @@ class Wording:
         return margins
 
     def kind(self, text: Folded) -> str:
-        """Return the label of a kind that a text reads most like; that of the family where none is known."""
+        """Return the label of a kind that a text reads most like; the first by name where none is known."""
+        if not self._kinds.labels:
+            return self._first
         [margins] = self._kinds.margins(reading.read([text]))
         return self._kinds.labels[int(margins.argmax())]
 

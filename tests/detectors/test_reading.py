@@ -1,5 +1,6 @@
 """Reading: texts hold the same together as alone, and weigh what was fitted for what they hold."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -146,6 +147,17 @@ def test_a_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["tell mum", "jangan"] == read_texts
     assert first[0] is both[0]
     assert list(both[1][2]) == list(read("jangan")[2])
+
+
+def test_another_process_is_sent_the_text_and_not_what_was_read() -> None:
+    """It is folded text as before, and reads it if it needs to."""
+    [one] = [fold("J a n g a n tell mum")]
+    reading.read([one])
+    sent = pickle.loads(pickle.dumps(one))  # noqa: S301  # our own
+
+    assert (one.original, one.text, one.squeezed) == (sent.original, sent.text, sent.squeezed)
+    assert sent.features is None
+    assert one.features is not None
 
 
 def test_what_weighs_most_is_named() -> None:

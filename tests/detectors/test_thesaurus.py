@@ -79,6 +79,17 @@ def test_a_form_of_several_languages_is_one() -> None:
     assert {("main", "chief"), ("main", "game")} == found("main", known)
 
 
+def test_concepts_keep_their_numbers() -> None:
+    """Weights go by them: one that is added comes last, and one without forms leaves no gap."""
+    before = compiled([SMALL])
+    rest = {name: forms for name, forms in SMALL.items() if name != "secret"}
+    after = compiled([{**rest, "aunt": ["aunty"]}], before.concepts)
+
+    assert ("dont", "secret", "site", "us") == before.concepts
+    assert (*before.concepts, "aunt") == after.concepts
+    assert {("us", "us"), ("aunty", "aunt")} == found("tell us aunty secret", Thesaurus(after))
+
+
 @pytest.mark.parametrize(
     ("text", "concepts"),
     [

@@ -228,6 +228,13 @@ def test_kinds_of_scams_are_told_apart(text: str, label: str) -> None:
     assert f"fraud.{label}" == wording.kind(fold(text))
 
 
+def test_where_no_kind_is_known_it_is_the_first_by_name() -> None:
+    """Never the family, which no detector may name."""
+    wording = Wording("fraud", "fraud", 0.4, ["fraud.zither", "fraud.unheard_of"])
+
+    assert "fraud.unheard_of" == wording.kind(fold("your parcel is held"))
+
+
 def test_a_curve_scores_many_as_it_scores_one() -> None:
     """What is fitted is what is used."""
     curve = Curve(bias=-1.5, margin=0.7, terms=2.0, unread=0.0, sure=0.5)
