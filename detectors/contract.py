@@ -83,10 +83,15 @@ class Detector(Protocol):
 
     - `reads_links`: when true it sees every event that carries links beside its text, whatever that holds.
     - `reads(texts)`: is given the folded texts of every batch, and returns the positions of those it wants
-      to see whatever they hold. It has to be quick.
-    - `may_find(ids, *, is_disguised)`: whether a finding could come of a text it has not asked for, if all
-      patterns of these ids matched in it. Where it says no, the detector is not shown the text. Answers are
-      remembered, so they must hold for every text, and it must not raise.
+      to see though they hold no anchor, each with what its patterns have to reach there: 0 or less to see the
+      text whatever it holds. It has to be quick.
+    - `opens(texts)`: is asked before `reads`, and returns the positions of texts that `reads` weighs by
+      `detectors.reading`. Those of all detectors are then read at once, which is quicker.
+    - `reach(ids, *, is_disguised)`: the most that could come of a text if all patterns of these ids matched
+      in it. Where that is less than what `reads` says, or than `least_reach` in a text that was not asked
+      for, the detector is not shown the text. Answers are remembered, so they must hold for every text, and
+      it must not raise.
+    - `least_reach`: see `reach`; 0 if left out.
     """
 
     @property

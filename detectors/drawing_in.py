@@ -63,14 +63,21 @@ class DrawingIn:
         self._cues = Weigher(model.closely, sorted(PROCESSES.keys() | REPLIES.keys()))
         self._gates = {name: model.gate(name) for name in LEAST}
 
-    def reads(self, texts: FoldedBatch) -> Sequence[int]:
-        """Choose the texts that may show a cue."""
-        may = np.zeros(len(texts), dtype=bool)
-        for name, gate in self._gates.items():
-            may |= self._chooses[name].margins(texts.pieces) >= gate
-        positions = np.flatnonzero(may).tolist()
+    def opens(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts to be read closely."""
+        opened = texts.opened.get(self.version)
+        if opened is None:
+            may = np.zeros(len(texts), dtype=bool)
+            for name, gate in self._gates.items():
+                may |= self._chooses[name].margins(texts.pieces) >= gate
+            opened = texts.opened[self.version] = np.flatnonzero(may).tolist()
+        return opened
+
+    def reads(self, texts: FoldedBatch) -> Mapping[int, float]:
+        """Choose the texts that show a cue."""
+        positions = self.opens(texts)
         at_all = self._likely_at_all([texts[position] for position in positions])
-        return [positions[at] for at in np.flatnonzero(_is_told(at_all))]
+        return {positions[at]: 0.0 for at in np.flatnonzero(_is_told(at_all)).tolist()}
 
     def scan(self, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Finding]]:
         """Yield a finding for each message in which a cue is likely."""

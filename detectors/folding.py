@@ -29,8 +29,7 @@ from confusable_homoglyphs import confusables
 from detectors.pieces import Pieces, pieces
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from detectors.reading import Features
 
 _LOOK_ALIKE_SCRIPT: Final = regex.compile(
     r"[\p{Cyrillic}\p{Greek}\p{Cherokee}\p{Armenian}\p{Coptic}\p{Lisu}\p{Latin}\p{So}\p{Sm}--\p{ASCII}]",
@@ -151,7 +150,7 @@ class Folded:
     def __init__(self, original: str, text: str) -> None:
         self.original = original
         self.text = text
-        self.features: tuple[NDArray[np.int32], ...] | None = None
+        self.features: Features | None = None
         """What `detectors.reading` has read of it, if anybody asked."""
 
     def __reduce__(self) -> tuple[type["Folded"], tuple[str, str]]:
@@ -370,6 +369,8 @@ class FoldedBatch(Sequence[Folded]):
         self._originals = originals
         self.texts = [_folded(text) for text in originals]
         self._made: dict[int, Folded] = {}
+        self.opened: dict[str, list[int]] = {}
+        """Which texts a model chose to read closely, by its digest and label, if anybody asked."""
 
     @cached_property
     def pieces(self) -> Pieces:

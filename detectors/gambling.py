@@ -6,7 +6,7 @@ letters in a plain sentence) and the funnel around them: a game, a bonus, a winn
 act, a contact.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Final
@@ -223,17 +223,26 @@ class GamblingPromotion:
             if (product := term.id.rsplit(".", 1)[-1]) in _PRODUCTS
         ]
 
-    def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:
-        """Say whether a name and the heaviest words could reach `LEAST_SCORE` in a text it did not choose."""
+    @property
+    def least_reach(self) -> float:
+        """What terms have to add up to in a text that was not chosen by its wording."""
+        return self._wording.least_terms
+
+    def reach(self, ids: AbstractSet[str], *, is_disguised: bool) -> float:
+        """Return what a name and the heaviest words could add up to."""
         named = [SHAPES[id_][0] for id_ in ids if id_ in SHAPES]
         hidden = max(DISGUISE_WEIGHT, _UNNAMED_WEIGHT) if is_disguised else 0.0
         most = max(named) + _MOST_ABOUT_A_NAME if named else 0.0
         words = reach(self._lexicon.terms[id_] for id_ in ids if id_ not in SHAPES)
-        return self._wording.may_reach(words + most + hidden)
+        return words + most + hidden
 
-    def reads(self, texts: FoldedBatch) -> Sequence[int]:
-        """Choose the texts that read like promotions, whatever words they use."""
-        return self._wording.chosen(texts)
+    def opens(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts to be read closely."""
+        return self._wording.opens(texts)
+
+    def reads(self, texts: FoldedBatch) -> Mapping[int, float]:
+        """Choose the texts that read like promotions, and say what terms have to add."""
+        return self._wording.wanting(texts)
 
     def terms(self, candidate: Candidate) -> float:
         """Return the sum of the terms, without wording; -1..2."""

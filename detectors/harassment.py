@@ -5,7 +5,7 @@ with the person they are aimed at ("you are ...", a name called), and a bare ins
 where the platform or the text says whom it hits.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -102,20 +102,34 @@ class Harassment:
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         self.patterns = self._lexicon.patterns(_is_anchor)
 
-    def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:  # noqa: ARG002  # of the contract
-        """Say whether a finding could rest on these terms, and reach `LEAST_SCORE` with a target."""
+    @property
+    def least_reach(self) -> float:
+        """What terms have to add up to in a text that was not chosen by its wording."""
+        return min(self._wording.least_terms, LEAST_SCORE)
+
+    def reach(self, ids: AbstractSet[str], *, is_disguised: bool) -> float:  # noqa: ARG002  # of the contract
+        """Return what terms on which a finding can rest could add up to, with a target."""
         seen = [self._lexicon.terms[id_] for id_ in ids if id_ != _MENTION]
+        most = 0.0
         for label, groundless in _GROUNDLESS.items():
             own = [term for term in seen if term.label == label]
             groups = {term.group for term in own if term.weight > 0}
             rests = not groups <= groundless or groups >= _EXPOSING
-            if rests and self._wording.may_reach(reach(own) + TARGET_WEIGHT):
-                return True
-        return False
+            if rests:
+                most = max(most, reach(own) + TARGET_WEIGHT)
+        return most
 
-    def reads(self, texts: FoldedBatch) -> Sequence[int]:
-        """Choose the texts that read as if aimed at a person, whatever words they use."""
-        return self._wording.chosen(texts)
+    def opens(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts to be read closely."""
+        return self._wording.opens(texts)
+
+    def reads(self, texts: FoldedBatch) -> Mapping[int, float]:
+        """Choose the texts that read as if aimed at a person, and say what terms have to add.
+
+        Terms alone can be enough, where wording is not asked.
+        """
+        wanting = self._wording.wanting(texts)
+        return {position: min(terms, LEAST_SCORE) for position, terms in wanting.items()}
 
     def terms(self, candidate: Candidate) -> float:
         """Return the sum of the terms, without wording, of the label they tell most of; -2..2."""

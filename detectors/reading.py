@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,8 +42,16 @@ _TEXT_SHIFT: Final = 20
 _LEVELS: Final = 127
 
 Floats = NDArray[np.floating[Any]]
-Features = tuple[NDArray[np.int32], ...]
-"""The places of the different features of one text, a block of `BLOCKS` each."""
+
+
+class Features(NamedTuple):
+    """What one text holds: the places of its different features in the table, a block of `BLOCKS` each."""
+
+    letters: NDArray[np.int32]
+    words: NDArray[np.int32]
+    concepts: NDArray[np.int32]
+    named: NDArray[np.int32]
+    """Which concepts it holds, by their numbers in the thesaurus."""
 
 
 class Reader:
@@ -58,17 +66,18 @@ class Reader:
         if not texts:
             return []
         letters = Letters([text[:MOST_LETTERS] for text in texts])
-        blocks = (_runs(letters), _words(letters), self._concepts(letters))
+        held_by, concepts = self._held(letters)
+        blocks = (_runs(letters), _words(letters), _with_pairs(held_by, concepts, letters.count))
         parts = [
             _different(texts, keys, bits, start, letters.count)
             for (texts, keys), bits, start in zip(blocks, BLOCKS.values(), _STARTS, strict=True)
         ]
-        return list(zip(*parts, strict=True))
+        parts.append(_by_text(held_by, concepts.astype(np.int32), letters.count))
+        return [Features(*of) for of in zip(*parts, strict=True)]
 
-    def telling(self, text: str, weigher: "Weigher", most: int) -> tuple[str, ...]:
+    def telling(self, features: Features, weigher: "Weigher", most: int) -> tuple[str, ...]:
         """Return the names of the concepts that weigh most for the first label, the heaviest first."""
-        letters = Letters([text[:MOST_LETTERS]])
-        concepts = self._held(letters)[1][:MOST_CONCEPTS]
+        concepts = features.named[:MOST_CONCEPTS].astype(np.uint64)
         first, second = np.triu_indices(len(concepts), 1)
         alone = weigher.weights(_places(mixed(concepts)))
         paired = weigher.weights(_places(mixed(_pairs(concepts[first], concepts[second])))) / 2
@@ -83,19 +92,20 @@ class Reader:
         held = _each_once((letters.texts[found.starts] << 16) | found.concepts)
         return held >> 16, (held & 0xFFFF).astype(np.uint64)
 
-    def _concepts(self, letters: Letters) -> tuple[Places, Hashes]:
-        texts, concepts = self._held(letters)
-        starts = np.searchsorted(texts, np.arange(letters.count))
-        few = np.arange(len(texts)) - starts[texts] < MOST_CONCEPTS
-        of, keys = [texts], [concepts]
-        texts, concepts = texts[few], concepts[few]
-        for apart in range(1, MOST_CONCEPTS):
-            beside = texts[apart:] == texts[:-apart]
-            if not beside.any():
-                break
-            of.append(texts[apart:][beside])
-            keys.append(_pairs(concepts[:-apart], concepts[apart:])[beside])
-        return np.concatenate(of), mixed(np.concatenate(keys))
+
+def _with_pairs(texts: Places, concepts: Hashes, count: int) -> tuple[Places, Hashes]:
+    """Return the keys of concepts, and of the pairs of those of one text."""
+    starts = np.searchsorted(texts, np.arange(count))
+    few = np.arange(len(texts)) - starts[texts] < MOST_CONCEPTS
+    of, keys = [texts], [concepts]
+    texts, concepts = texts[few], concepts[few]
+    for apart in range(1, MOST_CONCEPTS):
+        beside = texts[apart:] == texts[:-apart]
+        if not beside.any():
+            break
+        of.append(texts[apart:][beside])
+        keys.append(_pairs(concepts[:-apart], concepts[apart:])[beside])
+    return np.concatenate(of), mixed(np.concatenate(keys))
 
 
 def _pairs(first: Hashes, second: Hashes) -> Hashes:
@@ -131,9 +141,13 @@ def _different(
     """Return the places of each text, each once."""
     places = (keys >> np.uint64(64 - bits)).astype(np.intp) + start
     held = _each_once((texts << _TEXT_SHIFT) | places)
-    ends = np.searchsorted(held, np.arange(1, count) << _TEXT_SHIFT).tolist()
-    own = (held & (_TABLE - 1)).astype(np.int32)
-    return [own[first:last] for first, last in pairwise([0, *ends, len(own)])]
+    return _by_text(held >> _TEXT_SHIFT, (held & (_TABLE - 1)).astype(np.int32), count)
+
+
+def _by_text(texts: Places, values: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
+    """Return the values of each text, which come in order of their texts."""
+    ends = np.searchsorted(texts, np.arange(1, count)).tolist()
+    return [values[first:last] for first, last in pairwise([0, *ends, len(values)])]
 
 
 def _each_once(values: Places) -> Places:
@@ -174,8 +188,9 @@ class Weigher:
         self._scales = np.array(weights.scales)[columns]
         self._biases = np.array(weights.biases)[columns]
         self._row = _rows(weights.places)
-        own = _steps(weights.steps).reshape(len(weights.labels), -1)[columns].T
-        self._steps = np.vstack([np.zeros((1, len(columns)), dtype=np.int8), own])
+        own = _steps(weights.steps).reshape(len(weights.labels), -1)[columns]
+        # A row of steps each: what is taken of one label lies close together.
+        self._steps = np.hstack([np.zeros((len(columns), 1), dtype=np.int8), own])
 
     def margins(self, features: Sequence[Features]) -> Floats:
         """Return the log-odds of each text for each label, as fitted.
@@ -186,17 +201,19 @@ class Weigher:
         if not features:
             return np.empty((0, len(self.labels)))
         held = [of[block] for block in range(len(BLOCKS)) for of in features]
-        ends = np.cumsum([0, *map(len, held)])
-        rows = self._row[np.concatenate(held)]
-        known = _totals(rows > 0, ends).reshape(len(BLOCKS), -1, 1)
-        sums = _totals(self._steps[rows], ends).reshape(len(BLOCKS), -1, len(self.labels))
-        roots = np.sqrt(np.maximum(known, np.array(FEWEST)[:, None, None]))
-        margins: Floats = self._biases + self._scales * (sums / roots).sum(axis=0)
+        counts = np.fromiter(map(len, held), dtype=np.intp, count=len(held))
+        rows = self._row.take(np.concatenate(held))
+        known = _totals((rows > 0).view(np.int8), counts).reshape(len(BLOCKS), -1)
+        roots = np.sqrt(np.maximum(known, np.array(FEWEST)[:, None]))
+        sums = [_totals(of.take(rows), counts).reshape(roots.shape) for of in self._steps]
+        margins: Floats = np.stack([(of / roots).sum(axis=0) for of in sums], axis=1)
+        margins *= self._scales
+        margins += self._biases
         return margins
 
     def weights(self, places: Places) -> Floats:
         """Return what places weigh for the first label, each by itself."""
-        weights: Floats = self._steps[self._row[places], 0] * self._scales[0]
+        weights: Floats = self._steps[0].take(self._row[places]) * self._scales[0]
         return weights
 
 
@@ -215,11 +232,14 @@ def _steps(steps: bytes) -> NDArray[np.int8]:
     return np.frombuffer(zlib.decompress(steps), dtype=np.int8)
 
 
-def _totals(values: NDArray[Any], ends: Places) -> Places:
-    """Return the sums of rows up to each end, from the end before; the first end is where they start."""
-    sums = np.zeros((len(values) + 1, *values.shape[1:]), dtype=np.int32)
-    np.cumsum(values, axis=0, dtype=np.int32, out=sums[1:])
-    totals: Places = np.diff(sums[ends], axis=0)
+def _totals(values: NDArray[np.int8], counts: Places) -> NDArray[np.int32]:
+    """Return the sum of the first so many values, of so many that follow, and so on."""
+    totals = np.zeros(len(counts), dtype=np.int32)
+    # `reduceat` knows no empty sum.
+    some = np.flatnonzero(counts)
+    if len(some):
+        starts = np.cumsum(counts) - counts
+        totals[some] = np.add.reduceat(values, starts[some], dtype=np.int32)
     return totals
 
 
@@ -248,4 +268,4 @@ def read(folded: Sequence[Folded]) -> list[Features]:
     views = [one.squeezed or one.text for one in unread]
     for one, features in zip(unread, reader().read(views), strict=True):
         one.features = features
-    return [one.features or () for one in folded]
+    return [one.features for one in folded if one.features is not None]

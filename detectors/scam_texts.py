@@ -1,6 +1,6 @@
 """Texts that read like a known scam: a pretext or an offer, a demand, and a way to answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -72,17 +72,27 @@ class ScamTexts:
             lambda term: term.group in _ANCHORS.get(term.label, ()) and term.weight >= LEAST_ANCHOR
         )
 
-    def may_find(self, ids: AbstractSet[str], *, is_disguised: bool) -> bool:  # noqa: ARG002  # of the contract
-        """Say whether the heaviest term of each group could reach `FLOOR` in a text it did not choose."""
+    @property
+    def least_reach(self) -> float:
+        """What terms have to add up to in a text that was not chosen by its wording."""
+        return self._wording.least_terms
+
+    def reach(self, ids: AbstractSet[str], *, is_disguised: bool) -> float:  # noqa: ARG002  # of the contract
+        """Return what the heaviest term of each group could add up to."""
         seen = [self._lexicon.terms[id_] for id_ in ids]
-        return any(
-            self._wording.may_reach(reach([t for t in seen if t.label in (label, _FAMILY)]))
-            for label in {t.label for t in seen if t.group in _ANCHORS.get(t.label, ())}
+        anchored = {t.label for t in seen if t.group in _ANCHORS.get(t.label, ())}
+        return max(
+            reach([t for t in seen if t.label in (label, _FAMILY)])
+            for label in (*sorted(anchored), _FAMILY)
         )
 
-    def reads(self, texts: FoldedBatch) -> Sequence[int]:
-        """Choose the texts that read like scams, whatever words they use."""
-        return self._wording.chosen(texts)
+    def opens(self, texts: FoldedBatch) -> Sequence[int]:
+        """Choose the texts to be read closely."""
+        return self._wording.opens(texts)
+
+    def reads(self, texts: FoldedBatch) -> Mapping[int, float]:
+        """Choose the texts that read like scams, and say what terms have to add."""
+        return self._wording.wanting(texts)
 
     def terms(self, candidate: Candidate) -> float:
         """Return the sum of the terms, without wording, of the kind of scam they tell most of; -2..2."""

@@ -26,6 +26,7 @@ FEW_TERMS: Final = 0.4
 """The sum of terms that a text is chosen for: with so many it would be worth reporting."""
 MOST_NAMED: Final = 3
 """So many concepts are named as the reason."""
+_TRIFLE: Final = 1e-4
 WARNS: Final = -0.4
 """A term that weighs so little says that the text warns of what it quotes; its wording then tells nothing."""
 
@@ -88,6 +89,15 @@ class Curve(msgspec.Struct, frozen=True):
         sure: Floats = np.clip(np.where(terms >= self.sure, terms, 0.0), 0.0, 1.0)
         return np.maximum(scores, sure, out=scores)
 
+    def wanting(self, margins: Floats, score: float) -> Floats:
+        """Return the sum of terms that makes at least this score, for each margin; a trifle less, as scores
+        and sums are rounded.
+        """  # noqa: D205 - one sentence
+        odds = math.log((score - _TRIFLE) / (1.0 - score + _TRIFLE))
+        wanting = (odds - self.bias - self.margin * margins) / self.terms - _TRIFLE
+        least: Floats = np.minimum(wanting, max(self.sure, score) - _TRIFLE)
+        return least
+
     def score(self, margin: float, terms: float) -> float:
         """Return the score of one text, to four decimals."""
         likely = 1.0 / (1.0 + math.exp(-(self.bias + self.margin * margin + self.terms * terms)))
@@ -115,22 +125,37 @@ class Wording:
         self._least = least
         self._chooses = model.weights(label)
         self._gate = model.gate(label)
+        self._name = f"{model.digest} {label}"
         self._weigher = Weigher(model.closely, [label])
         wanted = sorted(kinds)
         self._kinds = Weigher(model.closely, [k for k in wanted if k in model.closely.labels])
         self._first = wanted[0] if wanted else label
         self._term = f"{family}.wording"
 
-    def chosen(self, texts: FoldedBatch) -> Sequence[int]:
-        """Return the positions of texts whose terms matter: few of them would make the least score."""
-        margins = self._chooses.margins(texts.pieces)
-        positions = np.flatnonzero(margins >= self._gate).tolist()
-        read = self.margins([texts[position] for position in positions])
-        return [
-            position
-            for position, margin in zip(positions, read, strict=True)
-            if self.curve.score(margin, FEW_TERMS) >= self._least
-        ]
+    def opens(self, texts: FoldedBatch) -> Sequence[int]:
+        """Return the positions of texts that are read, whatever terms they hold."""
+        opened = texts.opened.get(self._name)
+        if opened is None:
+            margins = self._chooses.margins(texts.pieces)
+            opened = texts.opened[self._name] = np.flatnonzero(margins >= self._gate).tolist()
+        return opened
+
+    def wanting(self, texts: FoldedBatch) -> dict[int, float]:
+        """Return the positions of texts of which few terms would make the least score, and how few."""
+        opened = self.opens(texts)
+        wanting = self.curve.wanting(
+            np.array(self.margins([texts[position] for position in opened])), self._least
+        )
+        return {
+            position: terms
+            for position, terms in zip(opened, wanting.tolist(), strict=True)
+            if terms <= FEW_TERMS
+        }
+
+    @property
+    def least_terms(self) -> float:
+        """The sum of terms that makes the least score in a text that was not chosen."""
+        return float(self.curve.wanting(np.array([self.curve.unread]), self._least)[0])
 
     def margins(self, texts: Sequence[Folded]) -> list[float]:
         """Return the margin of each text."""
@@ -151,12 +176,9 @@ class Wording:
         """
         if not any(one.term == self._term and one.weight > 0 for one in evidence):
             return ""
-        named = reading.reader().telling(text.squeezed or text.text, self._weigher, MOST_NAMED)
+        [features] = reading.read([text])
+        named = reading.reader().telling(features, self._weigher, MOST_NAMED)
         return f" ({', '.join(name.replace('_', ' ') for name in named)})" if named else ""
-
-    def may_reach(self, terms: float) -> bool:
-        """Say whether terms could make the least score in a text that was not chosen."""
-        return self.curve.score(self.curve.unread, terms) >= self._least
 
     def score(self, margin: float, terms: float) -> float:
         """Return the score of a text, 0 where it is less than the least."""

@@ -7,6 +7,7 @@ means. How detectors are called, and for how long, is `pipeline.guard`'s.
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from detectors import reading
 from detectors.contract import Candidate, Detector, Match
 from detectors.folding import FoldedBatch, fold_batch
 from pipeline.database import PatternDatabase
@@ -42,6 +44,7 @@ class Chain:
         patterns = [(owner, p) for owner, d in enumerate(detectors) for p in d.patterns]
         self._owners = [owner for owner, _ in patterns]
         self._readers = [o for o, d in enumerate(detectors) if hasattr(d, "reads")]
+        self._openers = [o for o in self._readers if hasattr(detectors[o], "opens")]
         self._sees_all = [
             o for o, d in enumerate(detectors) if not d.patterns and o not in self._readers
         ]
@@ -52,15 +55,19 @@ class Chain:
         ]
         self._ids = [pattern.id for _, pattern in patterns]
         self.database = PatternDatabase(
-            [p for _, p in patterns], cache, self._owners, self._may_find
+            [p for _, p in patterns],
+            cache,
+            self._owners,
+            self._reach,
+            {o: float(getattr(d, "least_reach", 0.0)) for o, d in enumerate(detectors)},
         )
 
-    def _may_find(self, owner: int, patterns: frozenset[int], is_disguised: bool) -> bool:  # noqa: FBT001
-        """Ask a detector whether matches of these patterns could lead to a finding; by itself, any could."""
-        ask = getattr(self.detectors[owner], "may_find", None)
+    def _reach(self, owner: int, patterns: frozenset[int], is_disguised: bool) -> float:  # noqa: FBT001
+        """Ask a detector for the most that could come of these patterns; by itself, anything could."""
+        ask = getattr(self.detectors[owner], "reach", None)
         if ask is None:
-            return True
-        return bool(ask({self._ids[n] for n in patterns}, is_disguised=is_disguised))
+            return math.inf
+        return float(ask({self._ids[n] for n in patterns}, is_disguised=is_disguised))
 
     @property
     def digest(self) -> str:
@@ -86,6 +93,8 @@ class Chain:
         """Return the findings of each event, by its position; events without any are left out."""
         folded = fold_batch(event.text for event in events)
         shown = self._candidates(events, folded, self._asked(folded))
+        anchored = {position for owner in self._openers for position in shown.get(owner, ())}
+        reading.read([folded[position] for position in sorted(anchored)])
         found: dict[int, list[Finding]] = {}
         for owner, detector in enumerate(self.detectors):
             candidates = shown.get(owner)
@@ -102,20 +111,27 @@ class Chain:
         With `asked_by_all` each is shown every event, as if it had asked for it.
         """
         folded = fold_batch(event.text for event in events)
-        everyone = frozenset(range(len(self.detectors)))
+        everyone = dict.fromkeys(range(len(self.detectors)), 0.0)
         asked = dict.fromkeys(range(len(events)), everyone) if asked_by_all else self._asked(folded)
         return self._candidates(events, folded, asked)
 
-    def _asked(self, folded: FoldedBatch) -> dict[int, frozenset[int]]:
-        """For each text that detectors want to see whatever it holds, which."""
-        asked: dict[int, set[int]] = {}
-        for owner in self._readers if len(folded) else ():
-            for position in _chosen(self.detectors[owner], folded):
-                asked.setdefault(position, set()).add(owner)
-        return {position: frozenset(asked[position]) for position in sorted(asked)}
+    def _asked(self, folded: FoldedBatch) -> dict[int, dict[int, float]]:
+        """For each text that detectors ask for, which, and what their patterns have to reach in it."""
+        asked: dict[int, dict[int, float]] = {}
+        if not len(folded):
+            return asked
+        opened = {p for o in self._openers for p in _opened(self.detectors[o], folded)}
+        reading.read([folded[position] for position in sorted(opened)])
+        for owner in self._readers:
+            for position, least in _chosen(self.detectors[owner], folded).items():
+                asked.setdefault(position, {})[owner] = least
+        return {position: asked[position] for position in sorted(asked)}
 
     def _candidates(
-        self, events: Sequence[Event], folded: FoldedBatch, asked: Mapping[int, frozenset[int]]
+        self,
+        events: Sequence[Event],
+        folded: FoldedBatch,
+        asked: Mapping[int, Mapping[int, float]],
     ) -> dict[int, dict[int, Candidate]]:
         """For each detector, the candidates it has to see, by their position."""
         shown: dict[int, dict[int, Candidate]] = {
@@ -126,10 +142,11 @@ class Chain:
             linked = {p: Candidate(e, folded[p]) for p, e in enumerate(events) if e.links}
             shown.update({owner: dict(linked) for owner in self._reads_links})
         for position, owners in asked.items():
-            for owner in owners:
-                shown.setdefault(owner, {})[position] = Candidate(
-                    events[position], folded[position]
-                )
+            for owner, least in owners.items():
+                if least <= 0:
+                    shown.setdefault(owner, {})[position] = Candidate(
+                        events[position], folded[position]
+                    )
         for position, hits in self.database.scan(folded, asked).items():
             by_owner: dict[int, list[Match]] = {}
             for index, match in hits.matches:
@@ -145,13 +162,22 @@ class Chain:
         return shown
 
 
-def _chosen(detector: Detector, folded: FoldedBatch) -> list[int]:
-    """Return which texts a detector wants to see; one that fails to choose sees all."""
+def _opened(detector: Detector, folded: FoldedBatch) -> list[int]:
+    """Return which texts a detector will read closely; of one that fails to tell, none are read ahead."""
     try:
-        chosen = {int(position) for position in detector.reads(folded)}  # type: ignore[attr-defined]
+        opened = [int(position) for position in detector.opens(folded)]  # type: ignore[attr-defined]
     except Exception:  # noqa: BLE001 - isolation: whatever a plugin raises must stay its own
-        return list(range(len(folded)))
-    return sorted(chosen & set(range(len(folded))))
+        return []
+    return [position for position in opened if 0 <= position < len(folded)]
+
+
+def _chosen(detector: Detector, folded: FoldedBatch) -> dict[int, float]:
+    """Return what a detector asks for, and what is to be reached there; one that fails to choose sees all."""
+    try:
+        chosen = {int(p): float(least) for p, least in detector.reads(folded).items()}  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - isolation: whatever a plugin raises must stay its own
+        return dict.fromkeys(range(len(folded)), 0.0)
+    return {position: least for position, least in chosen.items() if 0 <= position < len(folded)}
 
 
 def _isolated(

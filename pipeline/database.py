@@ -27,13 +27,14 @@ EXPRESSION_SECONDS: Final = 0.05
 MATCHES_PER_PATTERN: Final = 32
 """More repeats of one pattern in one text add work and no evidence."""
 _REMEMBERED: Final = 65_536
-_NOBODY: Final[Mapping[int, frozenset[int]]] = {}
+_NOBODY: Final[Mapping[int, Mapping[int, float]]] = {}
+_BY_NOBODY: Final[Mapping[int, float]] = {}
 _UNANCHORED: Final = re2._re2.RE2.Anchor.UNANCHORED  # noqa: SLF001
 
 _Found = list[tuple[int, View, int]]
 """Patterns that may match, in which view of the text, and from where on."""
-MayFind = Callable[[int, frozenset[int], bool], bool]
-"""Whether an owner could make anything of these patterns, if all match, in a text disguised or not."""
+Reach = Callable[[int, frozenset[int], bool], float]
+"""The most that an owner could make of these patterns, if all match, in a text disguised or not."""
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -52,20 +53,22 @@ class PatternDatabase:
         patterns: Sequence[Pattern],
         cache: Path | None = None,
         owners: Sequence[int] = (),
-        may_find: MayFind | None = None,
+        reach: Reach | None = None,
+        least: Mapping[int, float] | None = None,
     ) -> None:
         """Compile, or load what was compiled before.
 
         `owners` tells, for each pattern, whose it is: one's other patterns are looked for where one of its
-        anchors is. Left out, all are one owner's. `may_find` tells whether an owner could make anything of
-        matches of some patterns; where it could not, they are not confirmed.
+        anchors is. Left out, all are one owner's. `reach` tells the most that an owner could make of matches
+        of some patterns; where it is less than `least` of that owner, they are not confirmed.
 
         Raises:
             PatternError: if an expression is not valid or matches the empty text.
         """
         self._patterns = tuple(patterns)
         self._owners = tuple(owners) or (0,) * len(patterns)
-        self._may_find = lru_cache(maxsize=_REMEMBERED)(may_find) if may_find else None
+        self._reach = lru_cache(maxsize=_REMEMBERED)(reach) if reach else None
+        self._least = least or {}
         self._first_disguise = len(patterns)
         expressions = (*(p.expression for p in patterns), *DISGUISES)
         self.digest = digest_of(
@@ -87,11 +90,12 @@ class PatternDatabase:
         )
 
     def scan(
-        self, texts: Sequence[Folded], asked: Mapping[int, frozenset[int]] = _NOBODY
+        self, texts: Sequence[Folded], asked: Mapping[int, Mapping[int, float]] = _NOBODY
     ) -> dict[int, Hits]:
         """Return what is in each text, by its position; texts without an anchor are left out.
 
-        Of a text, only patterns are looked for whose owner has an anchor in it, or has `asked` for it.
+        Of a text, only patterns are looked for whose owner has an anchor in it, or has `asked` for it. An
+        owner asks for what may reach as much as it says.
         """
         lines = texts.texts if isinstance(texts, FoldedBatch) else [f.text for f in texts]
         found: dict[int, _Found] = defaultdict(list)
@@ -113,7 +117,7 @@ class PatternDatabase:
             self._add_others(self._others, views, likely, asked)
         hits = {}
         for position, candidates in likely.items():
-            by = asked.get(position, frozenset[int]())
+            by = asked.get(position, _BY_NOBODY)
             worthwhile = self._worthwhile(texts, views, position, candidates, by)
             if worthwhile:
                 confirmed = self._confirmed(texts, views, position, worthwhile, by)
@@ -150,13 +154,13 @@ class PatternDatabase:
         others: Automaton,
         views: "_Views",
         likely: dict[int, _Found],
-        asked: Mapping[int, frozenset[int]],
+        asked: Mapping[int, Mapping[int, float]],
     ) -> None:
         """Add what may support or speak against the anchors that were found."""
         wanted = {}
         for position, found in likely.items():
             owners = frozenset(self._owners[n] for n, *_ in found)
-            others_too = self._others_of[owners | asked.get(position, frozenset())]
+            others_too = self._others_of[owners.union(asked.get(position, ()))]
             if others_too:
                 wanted[position] = others_too
         views_: tuple[View, View] = ("folded", "squeezed")
@@ -175,20 +179,20 @@ class PatternDatabase:
         views: "_Views",
         position: int,
         found: _Found,
-        asked: frozenset[int],
+        asked: Mapping[int, float],
     ) -> _Found:
         """Leave out what could come to nothing even if all of it matched."""
-        if self._may_find is None or not found:
+        if self._reach is None or not found:
             return found
         by_owner: dict[int, set[int]] = defaultdict(set)
         for index, *_ in found:
             by_owner[self._owners[index]].add(index)
         is_disguised = position in views.squeezed or not texts[position].original.isascii()
-        kept = {
-            owner
-            for owner, indexes in by_owner.items()
-            if owner in asked or self._may_find(owner, frozenset(indexes), is_disguised)
-        }
+        kept = set()
+        for owner, indexes in by_owner.items():
+            least = asked.get(owner, self._least.get(owner, 0.0))
+            if least <= 0 or self._reach(owner, frozenset(indexes), is_disguised) >= least:
+                kept.add(owner)
         return [one for one in found if self._owners[one[0]] in kept]
 
     def _confirmed(
@@ -197,7 +201,7 @@ class PatternDatabase:
         views: "_Views",
         position: int,
         found: _Found,
-        asked: frozenset[int],
+        asked: Mapping[int, float],
     ) -> Hits:
         """Let `regex` decide: the anchors first, the heaviest of a group first."""
         matches: list[tuple[int, Match]] = []

@@ -22,7 +22,7 @@ from schemas import Finding
 START_SECONDS: Final = 60.0
 """How long the process may take to load the detector, before its first answer."""
 
-_SHARED: Final = "reads", "may_find", "with_lists"
+_SHARED: Final = "opens", "reads", "reach", "with_lists"
 """What the worker itself would have to call on every batch."""
 
 

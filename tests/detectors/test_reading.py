@@ -31,7 +31,7 @@ def read(text: str) -> Features:
 def weigher(texts: list[str], labels: int = 2) -> Weigher:
     """Return random weights for all that texts hold."""
     held = READER.read(texts)
-    places = np.unique(np.concatenate([block for features in held for block in features]))
+    places = np.unique(np.concatenate([block for features in held for block in features[:3]]))
     weights = np.random.default_rng(7).normal(size=(len(places), labels))
     return Weigher(
         quantised([f"l{n}" for n in range(labels)], weights, [0.5] * labels, places.astype(np.intp))
@@ -63,7 +63,7 @@ def test_blocks_have_places_of_their_own() -> None:
     bounds = [0, *ends.tolist()]
 
     assert 1 << 20 == bounds[-1]
-    for block, (start, end) in zip(features, pairwise(bounds), strict=True):
+    for block, (start, end) in zip(features[:3], pairwise(bounds), strict=True):
         assert len(block)
         assert start <= block.min() <= block.max() < end
 
@@ -105,10 +105,10 @@ def test_margins_are_the_weights_of_each_block_over_the_root_of_their_number() -
     expected = []
     for features in READER.read(texts):
         margin = np.array([0.5, 0.5])
-        for block, fewest in zip(features, FEWEST, strict=True):
+        for block, fewest in zip(features[:3], FEWEST, strict=True):
             rows = held[block][held[block] > 0]
             root = max(len(rows), fewest) ** 0.5
-            margin += weights._scales * weights._steps[rows].sum(axis=0, dtype=int) / root  # noqa: SLF001
+            margin += weights._scales * weights._steps[:, rows].sum(axis=1, dtype=int) / root  # noqa: SLF001
         expected.append(list(margin))
 
     assert [list(m) for m in weights.margins(READER.read(texts))] == [
@@ -123,7 +123,7 @@ def test_weights_are_kept_to_a_step() -> None:
     places = np.array([3, 9, 70_000, 900_000])
     weights = np.array([[1.0, -3.0], [0.2, 0.0], [-0.71, 2.9], [0.5, 1e-9]])
     kept = Weigher(quantised(["a", "b"], weights, [0.0, 0.0], places))
-    steps = kept._steps[kept._row[places]] * kept._scales  # noqa: SLF001
+    steps = kept._steps[:, kept._row[places]].T * kept._scales  # noqa: SLF001
 
     assert steps == pytest.approx(weights, abs=3.0 / 127 / 2)
     assert 4 == (kept._row > 0).sum()  # noqa: SLF001
@@ -170,7 +170,7 @@ def test_what_weighs_most_is_named() -> None:
     values = np.array([-0.1, 0.3, 0.5, 1.0])[order, None]
     weights = Weigher(quantised(["one"], values, [0.0], places[order]))
 
-    assert ("tell", "mother", "dont") == READER.telling("jangan tell your mum", weights, 3)
-    assert ("tell",) == READER.telling("jangan tell your mum", weights, 1)
-    assert () == READER.telling("jangan", weights, 3)
-    assert () == READER.telling("", weights, 3)
+    assert ("tell", "mother", "dont") == READER.telling(read("jangan tell your mum"), weights, 3)
+    assert ("tell",) == READER.telling(read("jangan tell your mum"), weights, 1)
+    assert () == READER.telling(read("jangan"), weights, 3)
+    assert () == READER.telling(read(""), weights, 3)

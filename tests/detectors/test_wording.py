@@ -133,14 +133,27 @@ def test_wording_alone_points_at_the_heaviest_word() -> None:
     assert [(0, 0), (0, 3)] == [(e.start, e.end) for e in beside]
 
 
-@pytest.mark.parametrize("terms", [-0.5, 0.0, 0.4, 1.5])
+@pytest.mark.parametrize("terms", [-0.5, 0.0, 0.4, 0.8])
 def test_a_text_that_was_not_chosen_reaches_no_more_than_was_said(terms: float) -> None:
     """The bound by which texts are left out is the score of a text that reads as they do at most."""
     curve = shipped().curves["fraud"]
     most = curve.score(curve.unread, terms)
 
-    assert Wording("fraud", "fraud", most).may_reach(terms)
-    assert not Wording("fraud", "fraud", most + 0.001).may_reach(terms)
+    assert Wording("fraud", "fraud", most).least_terms <= terms
+    assert Wording("fraud", "fraud", most + 0.01).least_terms > terms
+
+
+@given(st.floats(-8, 8), st.integers(5, 95), st.floats(-1, 2), st.floats(0.2, 1.2))
+def test_no_sum_of_terms_below_what_is_wanting_makes_the_score(
+    margin: float, percent: int, terms: float, sure: float
+) -> None:
+    """A little more than is wanting makes it."""
+    score = percent / 100
+    curve = msgspec.structs.replace(shipped().curves["fraud"], sure=sure)
+    wanting = float(curve.wanting(np.array([margin]), score)[0])
+
+    assert terms >= wanting or curve.score(margin, round(terms, 4)) < score
+    assert curve.score(margin, wanting + 0.01) >= score
 
 
 def test_what_is_worth_reporting_with_few_terms_is_chosen() -> None:
@@ -150,8 +163,9 @@ def test_what_is_worth_reporting_with_few_terms_is_chosen() -> None:
     texts = fold_batch(["lunch at noon?", scam, "the bus was late again", ""])
     strict = Wording("fraud", "fraud", 0.99999)
 
-    assert [1] == list(wording.chosen(texts))
-    assert [] == list(strict.chosen(texts))
+    assert [1] == list(wording.wanting(texts))
+    assert wording.wanting(texts)[1] < 0
+    assert {} == strict.wanting(texts)
 
 
 def test_a_term_that_warns_silences_the_wording() -> None:

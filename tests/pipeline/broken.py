@@ -5,7 +5,7 @@ import multiprocessing
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from detectors.contract import Candidate, Pattern
@@ -149,5 +149,5 @@ class Chooses(Sound):
 
     name = "chooses"
 
-    def reads(self, texts: Sequence[Any]) -> Sequence[int]:  # noqa: ARG002
-        return ()
+    def reads(self, texts: Sequence[Any]) -> Mapping[int, float]:  # noqa: ARG002
+        return {}

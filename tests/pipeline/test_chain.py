@@ -1,13 +1,16 @@
 """The chain: detectors built to fail harm nobody but themselves."""
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
 import pytest
 
+from detectors import reading
 from detectors.canary import Canary
 from detectors.contract import Candidate, Detector, Pattern
+from detectors.folding import Folded
 from pipeline.chain import FAILED, Chain
 from schemas import Evidence, Finding
 from tests.pipeline.events import CANARY, event
@@ -270,6 +273,75 @@ def test_a_detector_is_shown_what_its_own_patterns_hit() -> None:
     assert [("an apple", ["apple"]), ("pear and apple", ["pear", "apple"])] == shown["fruit"]
     assert [("pear and apple", ["pear|nut"]), ("nut", ["pear|nut"])] == shown["nut"]
     assert ["an apple", "pear and apple", "neither", "nut"] == [text for text, _ in shown["all"]]
+
+
+FRUIT = [event(text, f"f{n}") for n, text in enumerate(
+    ["apple", "apple pear", "pear", "pear plum", "plum", "bread", "plum bread"]
+)]  # fmt: skip
+
+
+class Choosy(Apples):
+    """See what it chooses; each kind of fruit adds a half, and bread is chosen whatever it is with."""
+
+    name = "choosy"
+    patterns: Sequence[Pattern] = (
+        Pattern("apple", r"\bapple\b"),
+        Pattern("pear", r"\bpear\b", is_anchor=False),
+        Pattern("plum", r"\bplum\b", is_anchor=False),
+    )
+    least_reach = 0.9
+
+    def reach(self, ids: AbstractSet[str], *, is_disguised: bool) -> float:  # noqa: ARG002
+        return 0.5 * len(ids)
+
+    def reads(self, texts: Sequence[Folded]) -> dict[int, float]:
+        asked = {"pear": 0.4, "pear plum": 1.1, "plum": 0.5, "bread": 0.0, "plum bread": -1.0}
+        return {n: asked[folded.text] for n, folded in enumerate(texts) if folded.text in asked}
+
+
+def test_a_detector_sees_what_may_reach_as_much_as_it_wants() -> None:
+    """Where it asks, supporting patterns count without an anchor; where it does not, an anchor has to be."""
+    candidates = Chain([Choosy()]).candidates(FRUIT)[0]
+
+    assert {
+        "apple pear": ["apple", "pear"],
+        "pear": ["pear"],
+        "plum": ["plum"],
+        "bread": [],
+        "plum bread": ["plum"],
+    } == {c.event.text: [m.pattern.id for m in c.matches] for c in candidates.values()}
+
+
+def test_texts_to_be_read_closely_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all detectors, and before one of them chooses; places that no text has are passed over."""
+
+    class Opening(Choosy):
+        def __init__(self, name: str, opened: object) -> None:
+            self.name = name
+            self.opened = opened
+
+        def opens(self, texts: Sequence[Folded]) -> object:  # noqa: ARG002
+            return self.opened
+
+    read: list[list[str]] = []
+    monkeypatch.setattr(reading, "read", lambda texts: read.append([f.text for f in texts]))
+    Chain([Opening("a", [3, 1, 99]), Opening("b", [1, 5, -1]), Opening("c", None)]).findings(FRUIT)
+
+    assert ["apple pear", "pear plum", "bread"] == read[0]
+    assert all(
+        set(more) <= {"apple pear", "pear", "plum", "bread", "plum bread"} for more in read[1:]
+    )
+
+
+@pytest.mark.parametrize("answer", [None, {"no": 1.0}, {0: None}])
+def test_a_detector_that_fails_to_choose_sees_everything(answer: object) -> None:
+    """Nothing is lost for a mistake of its own."""
+
+    class Failing(Choosy):
+        def reads(self, texts: Sequence[Folded]) -> Any:  # noqa: ARG002
+            return answer
+
+    assert set(range(len(FRUIT))) == set(Chain([Failing()]).candidates(FRUIT)[0])
 
 
 def test_findings_do_not_depend_on_the_batch() -> None:
