@@ -16,7 +16,7 @@ from detectors.folding import Folded, FoldedBatch
 from detectors.grooming import LABEL, PROCESSES
 from detectors.letters import Mask
 from detectors.reading import Floats, Weigher
-from detectors.wording import Model, shipped
+from detectors.wording import Chooser, Model, shipped
 from schemas import Evidence, Finding
 
 DRAWS_IN: Final = "drawing_in"
@@ -58,20 +58,13 @@ class DrawingIn:
         """Use the shipped model unless given another."""
         model = model or shipped("cues")
         self.version = f"1+{model.digest}"
-        self._chooses = {name: model.weights(name) for name in LEAST}
+        self._chooser = Chooser(model, list(LEAST))
         self._at_all = Weigher(model.closely, list(LEAST))
         self._cues = Weigher(model.closely, sorted(PROCESSES.keys() | REPLIES.keys()))
-        self._gates = {name: model.gate(name) for name in LEAST}
 
     def opens(self, texts: FoldedBatch) -> Sequence[int]:
         """Choose the texts to be read closely."""
-        opened = texts.opened.get(self.version)
-        if opened is None:
-            may = np.zeros(len(texts), dtype=bool)
-            for name, gate in self._gates.items():
-                may |= self._chooses[name].margins(texts.pieces) >= gate
-            opened = texts.opened[self.version] = np.flatnonzero(may).tolist()
-        return opened
+        return self._chooser.positions(texts)
 
     def reads(self, texts: FoldedBatch) -> Mapping[int, float]:
         """Choose the texts that show a cue."""

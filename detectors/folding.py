@@ -370,7 +370,7 @@ class FoldedBatch(Sequence[Folded]):
         self.texts = [_folded(text) for text in originals]
         self._made: dict[int, Folded] = {}
         self.opened: dict[str, list[int]] = {}
-        """Which texts a model chose to read closely, by its digest and label, if anybody asked."""
+        """Which texts a model chose to read closely, by its digest and labels, if anybody asked."""
 
     @cached_property
     def pieces(self) -> Pieces:

@@ -111,6 +111,25 @@ def shipped(name: str = "wording") -> Model:
     return msgspec.msgpack.decode(path.read_bytes(), type=Model)
 
 
+class Chooser:
+    """Chooses what is read closely: texts that pass the gate of one of these labels."""
+
+    def __init__(self, model: Model, labels: Sequence[str]) -> None:
+        """Take the tables and gates of labels that texts are chosen for."""
+        self._gates = [(model.weights(label), model.gate(label)) for label in labels]
+        self._name = " ".join((model.digest, *labels))
+
+    def positions(self, texts: FoldedBatch) -> list[int]:
+        """Return the positions of the texts; those of a batch are chosen once, whoever asks."""
+        opened = texts.opened.get(self._name)
+        if opened is None:
+            pieces = texts.pieces
+            passed = [weights.margins(pieces) >= gate for weights, gate in self._gates]
+            opened = np.flatnonzero(np.any(passed, axis=0)).tolist()
+            texts.opened[self._name] = opened
+        return opened
+
+
 class Wording:
     """The shipped model for one family, as its detector uses it."""
 
@@ -124,8 +143,7 @@ class Wording:
         self.curve = model.curves[family]
         self._least = least
         self._chooses = model.weights(label)
-        self._gate = model.gate(label)
-        self._name = f"{model.digest} {label}"
+        self._chooser = Chooser(model, [label])
         self._weigher = Weigher(model.closely, [label])
         wanted = sorted(kinds)
         self._kinds = Weigher(model.closely, [k for k in wanted if k in model.closely.labels])
@@ -134,11 +152,7 @@ class Wording:
 
     def opens(self, texts: FoldedBatch) -> Sequence[int]:
         """Return the positions of texts that are read, whatever terms they hold."""
-        opened = texts.opened.get(self._name)
-        if opened is None:
-            margins = self._chooses.margins(texts.pieces)
-            opened = texts.opened[self._name] = np.flatnonzero(margins >= self._gate).tolist()
-        return opened
+        return self._chooser.positions(texts)
 
     def wanting(self, texts: FoldedBatch) -> dict[int, float]:
         """Return the positions of texts of which few terms would make the least score, and how few."""
