@@ -2,16 +2,17 @@
 
 Three kinds of features, each hashed to a place in a table of weights: runs of one to five letters within a
 word; words, and pairs of neighbouring words; concepts of the thesaurus, and pairs of concepts anywhere in the
-text. A pair of concepts is what a sentence says, whatever its words and its language: *dont*, *tell_others*.
+text, in the order in which they first stand there. A pair of concepts is what a sentence says, whatever its
+words and its language: *dont*, *tell_others*.
 
 It takes some 15 µs a text of chat in a batch of a hundred, twice that in one of twenty, so texts are chosen
 by `detectors.pieces`; whichever detectors ask, each is read once.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,7 +24,7 @@ from detectors.folding import Folded
 from detectors.letters import Hashes, Letters, Places, mixed
 from detectors.thesaurus import Thesaurus
 
-BLOCKS: Final = {"letters": 19, "words": 18, "concepts": 18}
+BLOCKS: Final = {"letters": 19, "words": 18, "concepts": 19}
 """The kinds of features, each with places for 2 ** so many, one after the other in the table."""
 SIZES: Final = (1, 2, 3, 4, 5)
 """How many letters a run has."""
@@ -34,12 +35,17 @@ MOST_LETTERS: Final = 4000
 MOST_CONCEPTS: Final = 40
 """Of a text, so many different concepts are paired."""
 
-_STARTS: Final = (0, 1 << 19, (1 << 19) + (1 << 18))
-_TABLE: Final = 1 << 20
+ONE_WORD: Final = 2
+"""A text with so few features of words has one word: that, and its pair with itself."""
+
+_STARTS: Final = (0, *accumulate(1 << bits for bits in [*BLOCKS.values()][:-1]))
+PLACES: Final = sum(1 << bits for bits in BLOCKS.values())
 _OF_A_PAIR: Final = np.uint64(0xA24BAED4963EE407)
-_SHIFT: Final = np.uint64(16)
-_TEXT_SHIFT: Final = 20
+_TEXT_SHIFT: Final = PLACES.bit_length()
+_CONCEPT_SHIFT: Final = 16
+_CONCEPT: Final = (1 << _CONCEPT_SHIFT) - 1
 _LEVELS: Final = 127
+_COARSE: Final = 4
 
 Floats = NDArray[np.floating[Any]]
 
@@ -51,7 +57,12 @@ class Features(NamedTuple):
     words: NDArray[np.int32]
     concepts: NDArray[np.int32]
     named: NDArray[np.int32]
-    """Which concepts it holds, by their numbers in the thesaurus."""
+    """Which concepts it holds, by their numbers in the thesaurus, in order of where they first stand."""
+
+    @property
+    def is_one_word(self) -> bool:
+        """Whether it holds no two different words; a link is none."""
+        return len(self.words) <= ONE_WORD
 
 
 class Reader:
@@ -66,8 +77,12 @@ class Reader:
         if not texts:
             return []
         letters = Letters([text[:MOST_LETTERS] for text in texts])
-        held_by, concepts = self._held(letters)
-        blocks = (_runs(letters), _words(letters), _with_pairs(held_by, concepts, letters.count))
+        held_by, concepts, places = self._held(letters)
+        blocks = (
+            _runs(letters),
+            _words(letters),
+            _with_pairs(held_by, concepts, places, letters.count),
+        )
         parts = [
             _different(texts, keys, bits, start, letters.count)
             for (texts, keys), bits, start in zip(blocks, BLOCKS.values(), _STARTS, strict=True)
@@ -80,36 +95,46 @@ class Reader:
         concepts = features.named[:MOST_CONCEPTS].astype(np.uint64)
         first, second = np.triu_indices(len(concepts), 1)
         alone = weigher.weights(_places(mixed(concepts)))
-        paired = weigher.weights(_places(mixed(_pairs(concepts[first], concepts[second])))) / 2
+        pairs = _places(mixed(_pairs(concepts[first], concepts[second])))
+        paired = weigher.weights(pairs) * np.isin(pairs, features.concepts) / 2
         np.add.at(alone, first, paired)
         np.add.at(alone, second, paired)
         heaviest = sorted(range(len(concepts)), key=lambda n: (-alone[n], n))[:most]
         return tuple(self._thesaurus.names[int(concepts[n])] for n in heaviest if alone[n] > 0)
 
-    def _held(self, letters: Letters) -> tuple[Places, Hashes]:
-        """Return the different concepts of each text, and whose they are."""
+    def _held(self, letters: Letters) -> tuple[Places, Hashes, Places]:
+        """Return whose concepts are, and which: those of a text once, in order of where they first stand."""
         found = self._thesaurus.find(letters)
-        held = _each_once((letters.texts[found.starts] << 16) | found.concepts)
-        return held >> 16, (held & 0xFFFF).astype(np.uint64)
+        held = (letters.texts[found.starts] << _CONCEPT_SHIFT) | found.concepts
+        order = np.lexsort((found.starts, held))
+        held, starts = held[order], found.starts[order]
+        first = np.flatnonzero(np.diff(held, prepend=-1))
+        order = first[np.lexsort((held[first], starts[first]))]
+        held = held[order]
+        return held >> _CONCEPT_SHIFT, (held & _CONCEPT).astype(np.uint64), starts[order]
 
 
-def _with_pairs(texts: Places, concepts: Hashes, count: int) -> tuple[Places, Hashes]:
-    """Return the keys of concepts, and of the pairs of those of one text."""
+def _with_pairs(texts: Places, concepts: Hashes, at: Places, count: int) -> tuple[Places, Hashes]:
+    """Return the keys of concepts, and of the pairs of those of one text.
+
+    What begins at one place is one word that means several things: no pair.
+    """
     starts = np.searchsorted(texts, np.arange(count))
     few = np.arange(len(texts)) - starts[texts] < MOST_CONCEPTS
     of, keys = [texts], [concepts]
-    texts, concepts = texts[few], concepts[few]
+    texts, concepts, at = texts[few], concepts[few], at[few]
     for apart in range(1, MOST_CONCEPTS):
         beside = texts[apart:] == texts[:-apart]
         if not beside.any():
             break
+        beside &= at[apart:] != at[:-apart]
         of.append(texts[apart:][beside])
         keys.append(_pairs(concepts[:-apart], concepts[apart:])[beside])
     return np.concatenate(of), mixed(np.concatenate(keys))
 
 
 def _pairs(first: Hashes, second: Hashes) -> Hashes:
-    return ((first + np.uint64(1)) << _SHIFT) + second
+    return ((first + np.uint64(1)) << np.uint64(_CONCEPT_SHIFT)) + second
 
 
 def _places(keys: Hashes) -> Places:
@@ -141,7 +166,7 @@ def _different(
     """Return the places of each text, each once."""
     places = (keys >> np.uint64(64 - bits)).astype(np.intp) + start
     held = _each_once((texts << _TEXT_SHIFT) | places)
-    return _by_text(held >> _TEXT_SHIFT, (held & (_TABLE - 1)).astype(np.int32), count)
+    return _by_text(held >> _TEXT_SHIFT, (held & ((1 << _TEXT_SHIFT) - 1)).astype(np.int32), count)
 
 
 def _by_text(texts: Places, values: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
@@ -221,7 +246,7 @@ class Weigher:
 def _rows(places: bytes) -> NDArray[np.int32]:
     """Return, for every place of the table, which known feature it is, from 1; 0 is none."""
     known = np.cumsum(np.frombuffer(zlib.decompress(places), dtype=np.uint32))
-    rows = np.zeros(_TABLE, dtype=np.int32)
+    rows = np.zeros(PLACES, dtype=np.int32)
     rows[known] = np.arange(1, len(known) + 1)
     return rows
 
@@ -244,11 +269,21 @@ def _totals(values: NDArray[np.int8], counts: Places) -> NDArray[np.int32]:
 
 
 def quantised(
-    labels: Sequence[str], weights: Floats, biases: Sequence[float], places: Places
+    labels: Sequence[str],
+    weights: Floats,
+    biases: Sequence[float],
+    places: Places,
+    coarse: Container[str] = (),
 ) -> Weights:
-    """Keep weights, a row for each place in order and a column for each label, in steps of a byte."""
+    """Keep weights, a row for each place in order and a column for each label, in steps of a byte.
+
+    Those of `coarse` labels take every fourth step only: they compress to half, and which of them is the
+    likeliest is seldom close.
+    """
     scales = np.abs(weights).max(axis=0) / _LEVELS
-    steps = np.round(weights / scales).astype(np.int8)
+    steps = np.round(weights / scales)
+    each = np.array([_COARSE if label in coarse else 1 for label in labels])
+    steps = (np.round(steps / each) * each).clip(-_LEVELS, _LEVELS).astype(np.int8)
     return Weights(
         tuple(labels), tuple(map(float, scales)), tuple(map(float, biases)),
         zlib.compress(np.diff(places, prepend=0).astype(np.uint32).tobytes(), 9),

@@ -172,9 +172,16 @@ class Wording:
         return float(self.curve.wanting(np.array([self.curve.unread]), self._least)[0])
 
     def margins(self, texts: Sequence[Folded]) -> list[float]:
-        """Return the margin of each text."""
-        margins: list[float] = self._weigher.margins(reading.read(texts))[:, 0].tolist()
-        return margins
+        """Return the margin of each text; of one word or none no more than of a text that was not chosen.
+
+        What stands beside it, a link or a number, is for terms and for the detectors of links.
+        """
+        features = reading.read(texts)
+        margins: list[float] = self._weigher.margins(features)[:, 0].tolist()
+        return [
+            min(margin, self.curve.unread) if of.is_one_word else margin
+            for margin, of in zip(margins, features, strict=True)
+        ]
 
     def kind(self, text: Folded) -> str:
         """Return the label of a kind that a text reads most like; the first by name where none is known."""

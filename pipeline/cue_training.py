@@ -7,12 +7,13 @@ mother who asks for a picture.
 """
 
 import hashlib
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ from pipeline.training import (
     Choice,
     Floats,
     Lesson,
+    balanced,
     closely,
     fit,
     folds,
@@ -41,8 +43,8 @@ from pipeline.training import (
 
 STRENGTH: Final = 10.0
 """Inverse of the regularisation of what chooses turns."""
-CONCEPTS: Final = 2.0
-"""How much more concepts may weigh than letters and words: of 1 and 2 the better on turns not seen."""
+LEAST: Final = 0.1
+"""How likely a cue has to be for `detectors.drawing_in` to tell of it."""
 
 
 class Turns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +76,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     not_from: str = ""
     """Turns of this side say nothing of whether there is any."""
     read: float
-    """So large a share of ordinary examples is read closely."""
+    """So large a share of ordinary examples is read closely, at most."""
+    rarer: Annotated[float, msgspec.Meta(gt=0.0)] = 1.0
+    """So many times rarer than among the examples, against turns that show none, it is taken to be."""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,13 +164,11 @@ def lessons(kinds: Sequence[Kind], turns: Sequence[Turn]) -> Iterator[Lesson]:
     for kind in kinds:
         any_of = np.array([bool(turn.cues & kind.cues) for turn in turns])
         sides = np.array([not kind.not_from or turn.by != kind.not_from for turn in turns])
-        yield Lesson(kind.name, any_of, sides, weights, CONCEPTS)
+        yield Lesson(kind.name, any_of, sides, weights)
     for kind in kinds:
         any_of = np.array([bool(turn.cues & kind.cues) for turn in turns])
         for cue in sorted(kind.cues):
-            yield Lesson(
-                cue, np.array([cue in turn.cues for turn in turns]), any_of, alike, CONCEPTS
-            )
+            yield Lesson(cue, np.array([cue in turn.cues for turn in turns]), any_of, alike)
 
 
 def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
@@ -183,16 +185,23 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
     cut, read, fold_of = matrix(views), closely(views), folds(turns)
     is_ordinary = np.array([not turn.by for turn in turns])
     chosen, learned, figures = [], [], []
-    shares = {kind.name: kind.read for kind in recipe.kinds}
+    kinds = {kind.name: kind for kind in recipe.kinds}
     for lesson in lessons(recipe.kinds, turns):
-        learned.append(learn(read, lesson))
-        figures.append(_measured(lesson, unseen_of(read, lesson, fold_of), turns))
-        if lesson.name in shares:
-            used = lesson.used
-            shown = (lesson.shows[used], lesson.weights[used])
+        used, said = lesson.used, unseen_of(read, lesson, fold_of)
+        shown = (lesson.shows[used], lesson.weights[used])
+        balance = balanced(said[used], *shown, ~is_ordinary[used])
+        by_reading = balance.margins(said)
+        one = learn(read, lesson, balance)
+        figures.append(_measured(lesson, by_reading, turns))
+        if kind := kinds.get(lesson.name):
+            rarer = math.log(kind.rarer)
+            one = msgspec.structs.replace(one, bias=one.bias - rarer)
             margins = unseen(cut[used], *shown, fold_of[used], STRENGTH)
-            least = gate(margins, is_ordinary[used], shares[lesson.name])
+            likely = 1.0 / (1.0 + np.exp(rarer - by_reading[used]))
+            is_worth = lesson.shows[used] & (likely >= LEAST)
+            least = gate(margins, is_ordinary[used], kind.read, is_worth)
             chosen.append(Choice(lesson.name, fit(cut[used], *shown, STRENGTH), least))
+        learned.append(one)
     digest = hashlib.sha256(content + thesaurus.shipped().keys)
     for turn in turns:
         digest.update(f"{','.join(sorted(turn.cues))}\x00{turn.by}\x00{turn.text}\n".encode())

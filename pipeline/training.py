@@ -14,6 +14,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import islice
@@ -24,6 +25,7 @@ import msgspec
 import numpy as np
 import regex
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.sparse import coo_matrix, csr_matrix, diags, hstack, vstack
 from sklearn.linear_model import LogisticRegression
 
@@ -43,6 +45,8 @@ STRENGTH: Final = 30.0
 """Inverse of the regularisation of what chooses texts: of 10, 30 and 100 the best on rows not seen."""
 READ_STRENGTH: Final = 0.3
 """That of what reads them; of 0.1 and 0.3, which do as well on cues not seen, the weaker one."""
+AT_ONCE: Final = 2
+"""So many models are fitted at once; each takes a copy of all features."""
 LEAST_ROWS: Final = 3
 """A feature of fewer rows than these is not learned."""
 
@@ -57,20 +61,24 @@ class Family(msgspec.Struct, frozen=True):
     """Scores are probabilities where so many messages are harmful; the lower, the more a text must show."""
     sure: float
     """From which sum on terms are so sure that wording takes nothing away from them."""
-    concepts: float
-    """How much more concepts may weigh than letters and words."""
     read: float
-    """So large a share of ordinary examples is read closely."""
+    """So large a share of ordinary examples is read closely, at most."""
+    least: float
+    """What scores less, the detector does not report."""
 
 
 FAMILIES: Final = {
-    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 1.0, 0.02),
-    "fraud": Family("scam_texts", "fraud", 0.0065, 0.7, 1.0, 0.02),
-    "bullying": Family("harassment", "bullying", 0.02, 0.0, 2.0, 0.05),
+    "gambling": Family("gambling_promotion", "gambling.promotion", 0.01, 0.0, 0.02, 0.4),
+    "fraud": Family("scam_texts", "fraud", 0.01, 0.7, 0.02, 0.4),
+    "bullying": Family("harassment", "bullying", 0.025, 0.0, 0.05, 0.25),
 }
+LOST: Final = 0.01
+"""So large a share of what is worth reporting may be passed over by what chooses texts."""
 _UNREAD: Final = 0.95
 """A text that was not chosen is taken to read like this share of those, or less."""
 _LEVELS: Final = 127
+_FAR: Final = 50.0
+"""No bias lies so far out."""
 
 
 Floats = NDArray[np.floating[Any]]
@@ -158,13 +166,11 @@ class Closely(msgspec.Struct, frozen=True):
     places: NDArray[np.intp]
     """Of each column, the place in the table."""
     blocks: NDArray[np.intp]
-    """Of each column, the place of its block in `BLOCKS`."""
+    """Of each column, which of `BLOCKS` it is of."""
     rarity: Floats
     """Of each column, its inverse document frequency; rare features may weigh more."""
-
-    def emphasised(self, concepts: float) -> Floats:
-        """Return what to multiply columns by, those of concepts by so much more."""
-        return self.rarity * np.where(self.blocks == list(BLOCKS).index("concepts"), concepts, 1.0)
+    is_one_word: Mask
+    """Of each text, whether it holds no two different words."""
 
 
 def closely(texts: Sequence[str]) -> Closely:
@@ -192,7 +198,7 @@ def closely(texts: Sequence[str]) -> Closely:
         rarities.append(np.log((1 + len(texts)) / (1 + counts[kept])) + 1)
     return Closely(
         hstack(matrices).tocsr(), np.concatenate(places), np.concatenate(blocks),
-        np.concatenate(rarities),
+        np.concatenate(rarities), np.array([of.is_one_word for of in read]),
     )  # fmt: skip
 
 
@@ -243,15 +249,26 @@ def quantised(model: Any) -> tuple[bytes, float, float]:  # noqa: ANN401  # of s
     return packed, scale, float(model.intercept_[0])
 
 
+def without_each(
+    features: Sparse, is_positive: Mask, weights: Floats, fold: NDArray[np.int64], strength: float
+) -> list[Any]:
+    """Fit one label once for each fold, without its rows."""
+
+    def without(number: int) -> Any:  # noqa: ANN401  # of scikit-learn
+        left = fold != number
+        return fit(features[left], is_positive[left], weights[left], strength)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(without, range(FOLDS)))
+
+
 def unseen(
     features: Sparse, is_positive: Mask, weights: Floats, fold: NDArray[np.int64], strength: float
 ) -> Floats:
     """Return margins of which each is by a model that has not seen the row's group."""
     margins = np.zeros(len(is_positive))
-    for number in range(FOLDS):
-        there = fold == number
-        model = fit(features[~there], is_positive[~there], weights[~there], strength)
-        margins[there] = model.decision_function(features[there])
+    for number, model in enumerate(without_each(features, is_positive, weights, fold, strength)):
+        margins[fold == number] = model.decision_function(features[fold == number])
     return margins
 
 
@@ -282,18 +299,24 @@ def curve(
     """Join margins and terms; examples count as if so many as the family says were harmful.
 
     Those of each language count the same together, or the curve would be that of the language with most.
+
+    Raises:
+        ValueError: if a text of more terms or a higher margin would score less.
     """
-    share, wanted = is_positive.mean(), family.share
-    weights = np.where(is_positive, wanted / share, (1 - wanted) / (1 - share))
-    languages = Counter(row.language for row, of in zip(rows, is_positive, strict=True) if of)
-    each = is_positive.sum() / len(languages)
-    weights *= [
-        each / languages[row.language] if of else 1.0
-        for row, of in zip(rows, is_positive, strict=True)
-    ]
+    weights = np.array([row.weight for row in rows])
+    share, wanted = np.average(is_positive, weights=weights), family.share
+    languages = np.array([row.language for row in rows])
+    held = sorted({*languages[is_positive]})
+    each = weights[is_positive].sum() / len(held)
+    for language in held:
+        own = is_positive & (languages == language)
+        weights[own] *= each / weights[own].sum()
+    weights *= np.where(is_positive, wanted / share, (1 - wanted) / (1 - share))
     both = np.column_stack([margins, terms])
     model = LogisticRegression(C=1e6).fit(both, is_positive, sample_weight=weights)
     (margin, term), bias = model.coef_[0], model.intercept_[0]
+    if min(margin, term) < 0 or not margin:
+        raise ValueError(f"{family.label}: margin or terms tell the contrary ({margin}, {term})")
     return Curve(
         bias=round(float(bias), 4), margin=round(float(margin), 4), terms=round(float(term), 4),
         unread=0.0, sure=family.sure,
@@ -306,10 +329,16 @@ def unread(margins: Floats, is_read: Mask) -> float:
     return round(float(np.quantile(left, _UNREAD)), 4) if len(left) else 0.0
 
 
-def gate(chosen_by: Floats, is_ordinary: Mask, share: float) -> float:
-    """Return the margin that so large a share of ordinary texts reach; of all where none is ordinary."""
+def gate(chosen_by: Floats, is_ordinary: Mask, share: float, is_worth: Mask) -> float:
+    """Return the margin that all but `LOST` of what is worth reading reaches.
+
+    But no lower than so large a share of ordinary texts reach; of all, where none is ordinary.
+    """
     of = chosen_by[is_ordinary] if is_ordinary.any() else chosen_by
-    return round(float(np.quantile(of, 1.0 - share)), 4)
+    least = np.quantile(of, 1.0 - share)
+    if is_worth.any():
+        least = max(least, np.quantile(chosen_by[is_worth], LOST, method="lower"))
+    return round(float(least), 4)
 
 
 def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
@@ -331,30 +360,41 @@ def train(recipe_folder: Path, folders: Sequence[Path]) -> tuple[Model, str]:
         is_positive = np.array([_is_a(row.label, family.label) for row in rows])
         if not is_positive.any():
             continue
-        lesson = Lesson(family.label, is_positive, used, weights, family.concepts)
-        margins = unseen_of(read, lesson, fold_of)[used]
-        shown = (is_positive[used], weights[used])
-        chosen_by = unseen(cut[used], *shown, fold_of[used], STRENGTH)
+        lesson = Lesson(family.label, is_positive, used, weights)
         seen = [row for row, is_used in zip(rows, used, strict=True) if is_used]
-        terms = terms_of(family.detector, [row.text for row in seen])
         is_ordinary = np.array([row.is_ordinary for row in seen])
-        least = gate(chosen_by, is_ordinary, family.read)
+        is_about = np.array([name in row.families for row in seen]) & ~is_ordinary
+        shown = (is_positive[used], weights[used])
+        said = unseen_of(read, lesson, fold_of)[used]
+        balance = balanced(said, *shown, is_about)
+        margins = balance.margins(said)
+        chosen_by = unseen(cut[used], *shown, fold_of[used], STRENGTH)
+        terms = terms_of(family.detector, [row.text for row in seen])
+        # Of one word no more is taken than of a text that was not chosen, as `Wording.margins` has it.
+        many = ~read.is_one_word[used]
+        joined = curve(
+            family, margins[many], terms[many], is_positive[used][many],
+            [row for row, holds_more in zip(seen, many, strict=True) if holds_more],
+        )  # fmt: skip
+        is_worth = is_positive[used] & many & (joined.scores(margins, terms) >= family.least)
+        least = gate(chosen_by, is_ordinary, family.read, is_worth)
         is_read = chosen_by >= least
-        curves[name] = msgspec.structs.replace(
-            curve(family, margins, terms, is_positive[used], seen), unread=unread(margins, is_read)
-        )
-        scores = curves[name].scores(margins, terms)
+        left = unread(margins[many], is_read[many])
+        curves[name] = msgspec.structs.replace(joined, unread=left)
+        margins = np.where(many, margins, np.minimum(margins, left))
+        scores = joined.scores(margins, terms)
         ways = (margins, terms, np.where(is_read | (terms > 0), scores, 0.0))
         figures += measured(name, seen, ways, is_positive[used])
         chosen.append(Choice(family.label, fit(cut[used], *shown, STRENGTH), least))
-        lessons.append(lesson)
-        lessons += [Lesson(*kind, weights, family.concepts) for kind in _kinds(name, rows)]
+        lessons.append((lesson, balance))
+        lessons += [(Lesson(*kind, weights, is_coarse=True), ALIKE) for kind in _kinds(name, rows)]
     digest = hashlib.sha256(recipe + thesaurus.shipped().keys)
     for row in rows:
         digest.update(f"{row.label}\x00{row.weight}\x00{row.text}\n".encode())
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        learned = list(pool.map(lambda of: learn(read, *of), lessons))
     made = model(
-        digest.hexdigest()[:8], chosen, [learn(read, lesson) for lesson in lessons],
-        read.places, curves,
+        digest.hexdigest()[:8], chosen, learned, read.places, curves,
     )  # fmt: skip
     template = (SHIPPED / "wording.card.md").read_text(encoding="utf-8")
     return made, card(template, listed, rows, figures, made)
@@ -375,8 +415,8 @@ class Lesson(msgspec.Struct, frozen=True):
     shows: Mask
     used: Mask
     weights: Floats
-    concepts: float
-    """How much more concepts may weigh than letters and words."""
+    is_coarse: bool = False
+    """Whether its weights may be kept in coarser steps."""
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -385,26 +425,76 @@ class Learned(msgspec.Struct, frozen=True):
     label: str
     weights: Floats
     bias: float
+    is_coarse: bool = False
 
 
-def learn(read: Closely, lesson: Lesson) -> Learned:
-    """Fit one label to what was read."""
-    factors = read.emphasised(lesson.concepts)
-    features = read.features[lesson.used] @ diags(factors)
+class Balance(msgspec.Struct, frozen=True):
+    """How much each block counts, and the bias then; without any, as they were fitted."""
+
+    shares: tuple[float, ...] = (1.0,) * len(BLOCKS)
+    bias: float | None = None
+
+    def margins(self, said: Floats) -> Floats:
+        """Return the margin of each row of `unseen_of`."""
+        blocks, biases = said[:, :-1], said[:, -1]
+        margins: Floats = blocks @ self.shares + (biases if self.bias is None else self.bias)
+        return margins
+
+
+ALIKE: Final = Balance()
+
+
+def learn(read: Closely, lesson: Lesson, balance: Balance) -> Learned:
+    """Fit one label to what was read, and weigh each block by its share."""
+    features = read.features[lesson.used] @ diags(read.rarity)
     shows, weights = lesson.shows[lesson.used], lesson.weights[lesson.used]
     fitted = fit(features, shows, weights, READ_STRENGTH)
-    return Learned(lesson.name, fitted.coef_[0] * factors, float(fitted.intercept_[0]))
+    weighed = fitted.coef_[0] * read.rarity * np.array(balance.shares)[read.blocks]
+    bias = float(fitted.intercept_[0]) if balance.bias is None else balance.bias
+    return Learned(lesson.name, weighed, bias, lesson.is_coarse)
 
 
 def unseen_of(read: Closely, lesson: Lesson, fold: NDArray[np.int64]) -> Floats:
-    """Return the margin of every row by what was learned from other folds; 0 where it is not used."""
+    """Return what each block says of every row, by what was learned from other folds; then the bias.
+
+    Rows that are not used have 0.
+    """
     used = lesson.used
-    features = read.features[used] @ diags(read.emphasised(lesson.concepts))
-    margins = np.zeros(len(used))
-    margins[used] = unseen(
-        features, lesson.shows[used], lesson.weights[used], fold[used], READ_STRENGTH
+    features = read.features @ diags(read.rarity)
+    models = without_each(
+        features[used], lesson.shows[used], lesson.weights[used], fold[used], READ_STRENGTH
     )
-    return margins
+    said = np.zeros((len(used), len(BLOCKS) + 1))
+    for number, model in enumerate(models):
+        there = used & (fold == number)
+        for block in range(len(BLOCKS)):
+            weights = np.where(read.blocks == block, model.coef_[0], 0.0)
+            said[there, block] = features[there] @ weights
+        said[there, -1] = model.intercept_[0]
+    return said
+
+
+def balanced(said: Floats, shows: Mask, weights: Floats, telling: Mask) -> Balance:
+    """Return how much each block should count, the mean of all being 1.
+
+    How much of what was fitted holds for rows not seen differs from block to block; `telling` rows tell. The
+    bias makes rows as likely on the whole as they are often.
+    """
+    if shows[telling].all() or not shows[telling].any():
+        return ALIKE
+    second = LogisticRegression(C=1e6)
+    second.fit(said[telling, :-1], shows[telling], sample_weight=weights[telling])
+    counts = second.coef_[0].clip(0.0)
+    if not counts.any():
+        return ALIKE
+    shares = counts / counts.mean()
+    margins = said[:, :-1] @ shares
+    expected = np.average(shows, weights=weights)
+    bias = brentq(
+        lambda b: np.average(1.0 / (1.0 + np.exp(-margins - b)), weights=weights) - expected,
+        -_FAR, _FAR,
+    )  # fmt: skip
+    return Balance(tuple(shares.tolist()), float(bias))
 
 
 def model(
@@ -423,6 +513,7 @@ def model(
         reading.quantised(
             [one.label for one in learned], np.column_stack([one.weights for one in learned]),
             [one.bias for one in learned], places,
+            {one.label for one in learned if one.is_coarse},
         ),
         curves,
     )  # fmt: skip

@@ -98,9 +98,12 @@ def test_words_aimed_at_nobody_are_silent(chain: Chain, text: str) -> None:
 def test_a_bare_insult_counts_only_where_someone_is_meant(chain: Chain) -> None:
     """A target, a mention or a reply makes a bare insult a weak finding, never a review."""
     assert _terms(chain, _event("idiot"), HARASSMENT) == 0.0
-    assert _score(chain, _event("idiot", target="b"), HARASSMENT) == 0.3
-    assert _score(chain, _event("@ali_90 idiot"), HARASSMENT) == 0.25
-    assert _score(chain, _event("idiot", reply="m1"), HARASSMENT) == 0.25
+    replied = _event("idiot", reply="m1")
+    for event, terms in (
+        (_event("idiot", target="b"), 0.3), (_event("@ali_90 idiot"), 0.25), (replied, 0.25)
+    ):  # fmt: skip
+        assert _terms(chain, event, HARASSMENT) == terms
+        assert terms <= _score(chain, event, HARASSMENT) < REVIEW
 
 
 def test_terms_of_one_insult_stay_below_review_with_a_target(chain: Chain) -> None:
@@ -193,10 +196,10 @@ def test_talk_about_someone_counts_only_beside_something_else(
     chain: Chain, text: str, label: str, *, is_reviewed: bool
 ) -> None:
     """An insult about a third person, sending away and an address are never the whole."""
-    score = _score(chain, _event(text), label)
+    event = _event(text)
 
-    assert (score >= REVIEW) is is_reviewed
-    assert is_reviewed or score == 0.0
+    assert (_score(chain, event, label) >= REVIEW) is is_reviewed
+    assert is_reviewed or _terms(chain, event, label) == 0.0
 
 
 def test_threats_and_insults_are_separate_findings(chain: Chain) -> None:

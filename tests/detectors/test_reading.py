@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from detectors import reading
 from detectors.folding import fold
-from detectors.reading import BLOCKS, FEWEST, MOST_LETTERS, Features, Reader, Weigher, quantised
+from detectors.reading import (
+    BLOCKS,
+    FEWEST,
+    MOST_LETTERS,
+    PLACES,
+    Features,
+    Reader,
+    Weigher,
+    quantised,
+)
 from detectors.thesaurus import Thesaurus, compiled
 
 KNOWN = Thesaurus(
@@ -62,7 +71,7 @@ def test_blocks_have_places_of_their_own() -> None:
     ends = np.cumsum([1 << bits for bits in BLOCKS.values()])
     bounds = [0, *ends.tolist()]
 
-    assert 1 << 20 == bounds[-1]
+    assert bounds[-1] == PLACES
     for block, (start, end) in zip(features[:3], pairwise(bounds), strict=True):
         assert len(block)
         assert start <= block.min() <= block.max() < end
@@ -78,12 +87,52 @@ def test_the_beginning_of_a_long_text_is_read() -> None:
 
 
 def test_two_languages_hold_the_same_concepts() -> None:
-    """Three concepts and their three pairs, in any order; no letters and no words in common."""
-    one, other = read("don't tell mum"), read("mak, jangan bagitahu")
+    """Three concepts and their three pairs; no letters and no words in common."""
+    one, other = read("don't tell mum"), read("jangan bagitahu mak")
 
     assert 6 == len(one[2])
     assert list(one[2]) == list(other[2])
     assert not set(one[1].tolist()) & set(other[1].tolist())
+
+
+def test_what_comes_first_matters() -> None:
+    """Of a pair; not where a concept stands again."""
+    one, other = read("don't tell mum"), read("mum, don't tell")
+    again = read("don't tell mum: tell mum don't")
+
+    assert len(set(one.concepts.tolist()) & set(other.concepts.tolist())) == 3 + 1
+    assert list(one.concepts) == list(again.concepts)
+    assert list(one.named) == list(again.named) != list(other.named)
+    assert sorted(one.named) == sorted(other.named)
+
+
+def test_a_word_that_means_two_things_is_no_pair() -> None:
+    """Or one ambiguous word would say as much as a sentence; what stands beside it pairs with each."""
+    of_two = Reader(
+        Thesaurus(
+            compiled([{"bonus": ["extra", "gift"], "more": ["extra", "plus"], "you": ["you"]}])
+        )
+    )
+    alone, beside, again, apart = of_two.read(["extra", "you extra", "extra extra", "gift plus"])
+    places = np.union1d(beside.concepts, apart.concepts).astype(np.intp)
+    values = np.where(np.isin(places, beside.concepts), 0.1, 1.0)[:, None]
+    weights = Weigher(quantised(["one"], values, [0.0], places))
+
+    assert [2, 5, 2, 3] == [len(of.concepts) for of in (alone, beside, again, apart)]
+    assert ("you",) == of_two.telling(beside, weights, 1)
+    assert {"bonus", "more"} == set(of_two.telling(apart, weights, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one_word"),
+    [
+        ("", True), ("tell", True), ("tell tell tell", True), ("!? 3", True), ("tell mum", False),
+        ("短", True), ("短い", False), ("tell a", False),
+    ],
+)  # fmt: skip
+def test_one_word_is_known_however_often_it_stands(text: str, *, is_one_word: bool) -> None:
+    """By its features alone."""
+    assert read(fold(text).text).is_one_word is is_one_word
 
 
 def test_what_is_said_again_holds_no_more() -> None:
@@ -127,6 +176,16 @@ def test_weights_are_kept_to_a_step() -> None:
 
     assert steps == pytest.approx(weights, abs=3.0 / 127 / 2)
     assert 4 == (kept._row > 0).sum()  # noqa: SLF001
+
+
+def test_coarse_weights_are_kept_to_four_steps() -> None:
+    """Those of other labels are as before."""
+    places = np.arange(5)
+    weights = np.array([[1.0, 1.0], [0.37, 0.37], [-1.0, -1.0], [0.01, 0.01], [0.0, 0.0]])
+    fine, coarse = Weigher(quantised(["a", "b"], weights, [0.0] * 2, places, {"b"}))._steps  # noqa: SLF001
+
+    assert [0, 127, 47, -127, 1, 0] == fine.tolist()
+    assert [0, 127, 48, -127, 0, 0] == coarse.tolist()
 
 
 def test_a_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,19 +17,19 @@ from pipeline.settings import load
 CORPUS = Path(__file__).parents[1] / "corpus" / "unseen"
 
 FLOORS = {
-    ("gambling", "en"): (0.62, 0.03),
-    ("gambling", "ms"): (0.70, 0.05),
-    ("gambling", "ta"): (0.52, 0.04),
-    ("gambling", "zh"): (0.68, 0.025),
-    ("fraud", "id"): (0.70, 0.065),
-    ("fraud", "ms"): (0.61, 0.04),
-    ("fraud", "ta"): (0.62, 0.045),
-    ("fraud", "zh"): (0.46, 0.02),
-    ("bullying", "en"): (0.13, 0.025),
-    ("bullying", "id"): (0.21, 0.025),
-    ("bullying", "ms"): (0.23, 0.04),
-    ("bullying", "ta"): (0.17, 0.03),
-    ("bullying", "zh"): (0.33, 0.035),
+    ("gambling", "en"): (0.67, 0.035),
+    ("gambling", "ms"): (0.75, 0.05),
+    ("gambling", "ta"): (0.67, 0.045),
+    ("gambling", "zh"): (0.77, 0.025),
+    ("fraud", "id"): (0.8, 0.07),
+    ("fraud", "ms"): (0.7, 0.04),
+    ("fraud", "ta"): (0.72, 0.06),
+    ("fraud", "zh"): (0.64, 0.03),
+    ("bullying", "en"): (0.21, 0.02),
+    ("bullying", "id"): (0.3, 0.015),
+    ("bullying", "ms"): (0.3, 0.03),
+    ("bullying", "ta"): (0.29, 0.015),
+    ("bullying", "zh"): (0.35, 0.025),
 }
 """For each family and language: the share found at least, and the harmless flagged at most."""
 

@@ -179,6 +179,15 @@ def test_a_term_that_warns_silences_the_wording() -> None:
     assert doubted > 0.9 > warned
 
 
+def test_one_word_is_not_wording() -> None:
+    """However often it stands; a word that tells says so beside another."""
+    wording = Wording("bullying", "bullying", 0.25)
+    alone = wording.margins([fold("idiot"), fold("idiot idiot idiot"), fold("!")])
+    [aimed] = wording.margins([fold("you idiot")])
+
+    assert max(alone) <= wording.curve.unread < aimed
+
+
 def test_a_score_below_the_least_is_none() -> None:
     """No evidence is made of it."""
     wording = Wording("gambling", "gambling.promotion", 0.4)

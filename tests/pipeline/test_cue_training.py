@@ -29,7 +29,7 @@ DRAWS_IN, REPLIES_AT_ALL = "drawing_in", "reply"
 HARMLESS = ("the bus was late", "rice is ready", "see the score")
 
 
-def recipe(folder: Path, harmless: float = 2.0) -> Path:
+def recipe(folder: Path, harmless: float = 2.0, rarer: float = 1.0) -> Path:
     """Write a recipe and 40 turns of each cue in two languages."""
     rows = []
     for n in range(40):
@@ -56,7 +56,7 @@ def recipe(folder: Path, harmless: float = 2.0) -> Path:
     (folder / "talk.jsonl").write_text("\n".join(map(json.dumps, ordinary)), encoding="utf-8")
     (folder / "cues.toml").write_text(
         '[[kinds]]\nname = "drawing_in"\ncues = ["age_access", "gifts", "meeting"]\n'
-        'not_from = "recipient"\nread = 0.1\n'
+        f'not_from = "recipient"\nread = 0.1\nrarer = {rarer}\n'
         '[[kinds]]\nname = "reply"\ncues = ["stated_age", "refusal"]\nread = 0.1\n'
         f"[harmless]\nen = {harmless}\nms = 3.0\n"
         '[[examples]]\npath = "turns.jsonl"\nlicence = "none"\n'
@@ -157,6 +157,18 @@ def test_another_recipe_is_another_model(trained: tuple[Path, Model], tmp_path: 
 
     assert model.digest != other.digest
     assert not np.array_equal(model.biases, other.biases)
+
+
+def test_what_is_rarer_is_as_much_less_likely(trained: tuple[Path, Model], tmp_path: Path) -> None:
+    """The odds that a turn draws in, whatever it says; nothing else changes."""
+    _, model = trained
+    other, _ = cue_training.train(recipe(tmp_path, rarer=5.0), ())
+    texts = reader().read([*SAID.values(), "the bus was late"])
+    before, after = (Weigher(m.closely).margins(texts) for m in (model, other))
+    at = model.closely.labels.index(DRAWS_IN)
+
+    assert before[:, at] - after[:, at] == pytest.approx(np.log(5.0))
+    assert np.delete(before, at, axis=1) == pytest.approx(np.delete(after, at, axis=1))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from detectors import drawing_in, gambling, harassment, scam_texts
 from detectors.folding import fold
 from detectors.pieces import BITS, Weights, pieces
 from detectors.reading import Weigher, reader
@@ -18,6 +20,8 @@ from detectors.wording import Model
 training = pytest.importorskip(
     "pipeline.training", reason="the extra `evaluate` brings scikit-learn"
 )
+
+cue_training = pytest.importorskip("pipeline.cue_training")
 
 HARMFUL = ("join our lucky spin club", "free chips for new players", "spin and win with agent")
 HARMLESS = ("lunch at noon tomorrow", "the bus was late again", "happy birthday dear friend")
@@ -71,7 +75,7 @@ def margins(model: Model, label: str, texts: list[str]) -> np.ndarray[Any, Any]:
 
 
 def test_what_chooses_texts_lets_few_ordinary_ones_through(trained: tuple[Path, Model]) -> None:
-    """The gate is where the family says: a fiftieth of what is ordinary."""
+    """A fiftieth of what is ordinary at most, as the family says."""
     folder, model = trained
     rows = [json.loads(row) for row in (folder / "rows.jsonl").read_text().splitlines()]
     ordinary = [row["text"] for row in rows if row["label"] == "benign"]
@@ -80,6 +84,19 @@ def test_what_chooses_texts_lets_few_ordinary_ones_through(trained: tuple[Path, 
     assert passing.mean() <= 0.1
     assert {"gambling.promotion", "fraud"} == set(model.labels)
     assert {*KINDS, *model.labels} == set(model.closely.labels)
+
+
+def test_kinds_are_kept_in_coarse_steps(trained: tuple[Path, Model]) -> None:
+    """Of four; what decides whether anything is found is kept in steps of one."""
+    _, model = trained
+    known = np.frombuffer(zlib.decompress(model.closely.steps), dtype=np.int8)
+    steps = dict(
+        zip(model.closely.labels, known.reshape(len(model.closely.labels), -1), strict=True)
+    )
+    uneven = {label: int((of % 4 != 0).sum()) for label, of in steps.items()}
+
+    assert all(set(steps[kind][steps[kind] % 4 != 0]) <= {-127, 127} for kind in KINDS)
+    assert uneven["fraud"] > 100
 
 
 def test_training_again_gives_the_same_bytes(trained: tuple[Path, Model], tmp_path: Path) -> None:
@@ -170,7 +187,73 @@ def test_what_was_read_weighs_as_the_margins_do() -> None:
     assert read.features.shape == (len(texts), len(read.places))
     assert read.features[-1].nnz < 12
     assert alone == pytest.approx(known[-1])
-    assert 2.0 == (read.emphasised(2.0) / read.emphasised(1.0)).max()
+    assert [0, 1, 2] == np.unique(read.blocks).tolist()
+    rows = np.asarray((read.features > 0).sum(axis=0)).ravel()
+    assert read.rarity[rows.argmin()] == read.rarity.max() > read.rarity.min()
+    assert read.rarity[rows.argmax()] == read.rarity.min()
+
+
+def test_what_each_block_says_adds_up_to_the_margin_of_a_model_that_has_not_seen_the_row() -> None:
+    """Of rows that are used, and of no others; shares then weigh the blocks as they do in what is kept."""
+    rows = [f"{text} {word}" for text in (*HARMFUL, *HARMLESS) for word in "abcdefghijkl"]
+    read = training.closely(rows)
+    shows, used = np.arange(len(rows)) < 36, np.arange(len(rows)) % 7 > 0
+    fold_of = np.arange(len(rows)) % training.FOLDS
+    lesson = training.Lesson("one", shows, used, np.ones(len(rows)))
+    said = training.unseen_of(read, lesson, fold_of)
+    there, left = used & (fold_of == 3), used & (fold_of != 3)
+    only = training.Lesson("one", shows, left, lesson.weights)
+    for balance in (training.ALIKE, training.Balance((0.5, 0.25, 2.25), -0.75)):
+        learned = training.learn(read, only, balance)
+
+        assert balance.margins(said)[there] == pytest.approx(
+            read.features[there] @ learned.weights + learned.bias
+        )
+    assert (0 == said[~used]).all()
+    assert 4 == len({round(float(of), 6) for of in said[there][0]})
+
+
+def test_blocks_count_as_they_tell_rows_apart() -> None:
+    """One that says nothing counts little, one that says the contrary not at all, and all 1 on average.
+
+    Rows are as likely on the whole as they are often, each as much as it weighs.
+    """
+    rng = np.random.default_rng(7)
+    shows, weights = np.arange(4000) % 2 == 0, np.where(np.arange(4000) % 4 < 2, 1.0, 3.0)
+    weights[shows] /= 5
+    said = rng.normal(size=(4000, 4))
+    said[:, 0] += shows
+    said[:, 2] -= shows
+    everything = shows | True
+    balance = training.balanced(said, shows, weights, everything)
+    first, second, third = balance.shares
+    likely = 1.0 / (1.0 + np.exp(-balance.margins(said)))
+
+    assert first > 2.5
+    assert abs(second) < 0.3
+    assert 0.0 == third
+    assert 3.0 == pytest.approx(first + second)
+    assert 1 / 6 == pytest.approx(np.average(likely, weights=weights))
+    assert training.ALIKE == training.balanced(said, shows & False, weights, everything)
+    same = -said[:, :1].repeat(4, axis=1)
+    assert training.ALIKE == training.balanced(same, shows, weights, everything)
+
+
+def test_a_curve_along_which_more_is_less_is_none() -> None:
+    """Bounds of what terms can add would turn round."""
+    rng = np.random.default_rng(7)
+    shows = np.arange(400) % 2 == 0
+    family = training.FAMILIES["fraud"]
+    row = training.Row(
+        text="", label="benign", weight=1.0, group="", is_ordinary=False, language="en", source="",
+        families=frozenset(),
+    )  # fmt: skip
+    better, noise = rng.normal(size=400) + shows, rng.normal(size=400)
+
+    assert training.curve(family, better, better + noise, shows, [row] * 400).terms > 0
+    for margins, terms in ((better, noise - shows), (-better, noise)):
+        with pytest.raises(ValueError, match="fraud: margin or terms tell the contrary"):
+            training.curve(family, margins, terms, shows, [row] * 400)
 
 
 def test_rows_of_one_group_share_a_fold() -> None:
@@ -210,3 +293,30 @@ def test_a_folder_without_a_recipe_is_named(tmp_path: Path) -> None:
 
     assert 2 == done.returncode
     assert "has no wording.toml or cues.toml" in done.stderr
+
+
+def test_what_is_worth_reading_is_what_detectors_report() -> None:
+    """The numbers are those of the detectors, which training may not import."""
+    assert training.FAMILIES["gambling"].least == gambling.LEAST_SCORE
+    assert training.FAMILIES["fraud"].least == scam_texts.FLOOR
+    assert training.FAMILIES["bullying"].least == harassment.LEAST_SCORE
+    assert set(drawing_in.LEAST.values()) == {cue_training.LEAST}
+
+
+@pytest.mark.parametrize(
+    ("share", "worth", "passed"),
+    [
+        (0.1, [], 10),
+        (0.1, [95, 99], 5),
+        (0.02, [60, 99], 2),
+        (0.1, list(range(101)), 10),
+        (0.5, list(range(60, 101)), 40),
+    ],
+)
+def test_no_more_is_chosen_than_is_worth_it(share: float, worth: list[int], passed: int) -> None:
+    """Nearly all of what is worth reading, and of ordinary texts a share at most."""
+    margins = np.arange(101.0)
+    is_worth = np.isin(margins, worth)
+    least = training.gate(margins, margins < 100, share, is_worth)
+
+    assert passed == (margins[:100] >= least).sum()
