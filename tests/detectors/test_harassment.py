@@ -98,12 +98,11 @@ def test_words_aimed_at_nobody_are_silent(chain: Chain, text: str) -> None:
 def test_a_bare_insult_counts_only_where_someone_is_meant(chain: Chain) -> None:
     """A target, a mention or a reply makes a bare insult a weak finding, never a review."""
     assert _terms(chain, _event("idiot"), HARASSMENT) == 0.0
-    replied = _event("idiot", reply="m1")
-    for event, terms in (
-        (_event("idiot", target="b"), 0.3), (_event("@ali_90 idiot"), 0.25), (replied, 0.25)
-    ):  # fmt: skip
-        assert _terms(chain, event, HARASSMENT) == terms
-        assert terms <= _score(chain, event, HARASSMENT) < REVIEW
+    assert _score(chain, _event("idiot", target="b"), HARASSMENT) == 0.3
+    assert _score(chain, _event("idiot", reply="m1"), HARASSMENT) == 0.25
+    mentioned = _event("@ali_90 idiot")
+    assert _terms(chain, mentioned, HARASSMENT) == 0.25
+    assert 0.25 <= _score(chain, mentioned, HARASSMENT) < 0.4
 
 
 def test_terms_of_one_insult_stay_below_review_with_a_target(chain: Chain) -> None:
@@ -182,23 +181,29 @@ def test_banter_quotation_and_comfort_count_against_it(
 
 
 @pytest.mark.parametrize(
-    ("text", "label", "is_reviewed"),
+    ("text", "label", "most"),
     [
-        ("budak tu memang busuk", HARASSMENT, False),
-        ("jgn datang sekolah lagi", HARASSMENT, False),
-        ("budak tu memang busuk, jangan kawan dgn dia", HARASSMENT, True),
-        ("nobody in class likes you, don't come to school any more", HARASSMENT, True),
-        ("that guy lives at the corner", DOXXING_OR_THREAT, False),
-        ("that guy lives at the corner, everyone go harass him", DOXXING_OR_THREAT, True),
+        ("budak tu memang busuk", HARASSMENT, 0.4),
+        ("jgn datang sekolah lagi", HARASSMENT, 0.0),
+        ("budak tu memang busuk, jangan kawan dgn dia", HARASSMENT, 1.0),
+        ("nobody in class likes you, don't come to school any more", HARASSMENT, 1.0),
+        ("that guy lives at the corner", DOXXING_OR_THREAT, 0.0),
+        ("that guy lives at the corner, everyone go harass him", DOXXING_OR_THREAT, 1.0),
     ],
 )
 def test_talk_about_someone_counts_only_beside_something_else(
-    chain: Chain, text: str, label: str, *, is_reviewed: bool
+    chain: Chain, text: str, label: str, most: float
 ) -> None:
-    """An insult about a third person, sending away and an address are never the whole."""
-    event = _event(text)
+    """An insult about a third person, sending away and an address are never the whole.
 
-    assert (_score(chain, event, label) >= REVIEW) is is_reviewed
+    By themselves terms say nothing of them, and wording little.
+    """
+    event = _event(text)
+    is_reviewed = most == 1.0
+    score = _score(chain, event, label)
+
+    assert (score >= REVIEW) is is_reviewed
+    assert score <= most
     assert is_reviewed or _terms(chain, event, label) == 0.0
 
 
