@@ -14,16 +14,17 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from tests.bench.machine import cpu_seconds
 from tests.bench.pacer import Kept, Schedule
-from tests.bench.topics import PARTITIONS
-from tests.bench.worker import Outputs, Site, Worker
+from tests.bench.topics import PARTITIONS, Lag, Watch
+from tests.bench.worker import Outputs, Site, Worker, WorkerError
 from tests.e2e.brokers import create_topic
 
 log: Final = logging.getLogger(__name__)
 
 RATES: Final = (1_000, 10_000, 20_000)
 _WARM_UP_SECONDS: Final = 3.0
-# Without an escalation for so long after the last message, there is none to come.
-_QUIET_SECONDS: Final = 5.0
+# After the last message: how long a worker may take for what it still holds.
+_PATIENCE_SECONDS: Final = 120.0
+_ASKING_SECONDS: Final = 0.2
 _ROOT: Final = Path(__file__).parent.parent.parent
 
 
@@ -92,7 +93,7 @@ def timed(worker: Worker, records: Sequence[bytes], rate: int, messages: int) ->
         worker.until_ready()
         before = cpu_seconds(worker.pid)
         with paced(schedule) as pacer:
-            seen = list(escalated(servers, worker.outputs.escalations, pacer))
+            seen = list(escalated(worker, pacer))
             said, _ = pacer.communicate()
         used = cpu_seconds(worker.pid) - before
     kept = msgspec.json.decode(said, type=Kept)
@@ -118,22 +119,38 @@ def paced(schedule: Schedule) -> subprocess.Popen[bytes]:
 
 
 def escalated(
-    bootstrap_servers: str,
-    topic: str,
-    pacer: subprocess.Popen[bytes],
-    quiet_seconds: float = _QUIET_SECONDS,
+    worker: Worker, pacer: subprocess.Popen[bytes]
 ) -> Iterator[tuple[int, float, Message]]:
-    """Yield the number of each escalated message, when its escalation was there, and that, until all are."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "latency"})
+    """Yield the number of each escalated message, when its escalation was there, and that, until all are.
+
+    All are there once the worker's group has committed everything that was sent: it commits nothing
+    whose escalations are not confirmed.
+
+    Raises:
+        WorkerError: if that is not so 120 s after the last message.
+    """
+    servers, topic = worker.site.bootstrap_servers, worker.outputs.escalations
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "latency"})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
-    give_up: float | None = None
-    while give_up is None or time.monotonic() < give_up:
+    lag, watch = Lag(servers, worker.group, worker.source), Watch(servers, [topic])
+    seen, there = 0, None
+    ask, give_up = 0.0, None
+    while there is None or seen < there:
         escalations = consumer.consume(500, timeout=0.02)
         moment = time.monotonic()
-        yield from ((_number(one), moment, one) for one in escalations if one.error() is None)
-        if escalations or give_up is None:
-            ended = pacer.poll() is not None
-            give_up = moment + quiet_seconds if ended else None
+        for one in escalations:
+            if one.error() is None:
+                seen += 1
+                yield _number(one), moment, one
+        if there is not None or moment < ask or pacer.poll() is None:
+            continue
+        ask = moment + _ASKING_SECONDS
+        give_up = give_up or moment + _PATIENCE_SECONDS
+        behind = lag.records()
+        if behind == 0:
+            there = watch.count()
+        elif moment > give_up:
+            raise WorkerError(f"{behind} messages not done {_PATIENCE_SECONDS:g} s after the last")
     consumer.close()
 
 

@@ -27,8 +27,6 @@ WORKERS: Final = 3
 RATE: Final = 20_000
 SECONDS: Final = 40.0
 _BETWEEN_SECONDS: Final = 4.0
-# What waits when the last is replaced takes its time, and a group that is rebalanced writes nothing.
-_QUIET_SECONDS: Final = 30.0
 
 
 class Restarted(msgspec.Struct, frozen=True):
@@ -87,9 +85,7 @@ def restarted(
         replacing = threading.Thread(target=replace)
         with paced(schedule) as pacer:
             replacing.start()
-            seen = list(
-                escalated(site.bootstrap_servers, outputs.escalations, pacer, _QUIET_SECONDS)
-            )
+            seen = list(escalated(workers[0], pacer))
             said, _ = pacer.communicate()
         replacing.join()
     kept = msgspec.json.decode(said, type=Kept)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import orjson
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from detectors.canary import CANARY
@@ -60,3 +60,20 @@ class Watch:
         """Ask the broker; one request, a millisecond or two."""
         answers = self._admin.list_offsets(self._asked, request_timeout=10)
         return sum(answer.result().offset for answer in answers.values())
+
+
+class Lag:
+    """How far a group's committed offsets are behind the ends of a topic's partitions."""
+
+    def __init__(self, bootstrap_servers: str, group: str, topic: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        self._group = group
+        self._topic = Watch(bootstrap_servers, [topic])
+
+    def records(self) -> int:
+        """Ask the broker; a partition without a committed offset is all behind."""
+        asked = ConsumerGroupTopicPartitions(self._group, self._partitions)
+        answers = self._admin.list_consumer_group_offsets([asked], request_timeout=10)
+        committed = answers[self._group].result().topic_partitions
+        return self._topic.count() - sum(max(0, one.offset) for one in committed)

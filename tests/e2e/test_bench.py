@@ -107,7 +107,6 @@ def test_workers_are_replaced_and_nothing_is_missing(
     """At a rate that any machine takes."""
     monkeypatch.setattr(restart, "WORKERS", 2)
     monkeypatch.setattr(restart, "_BETWEEN_SECONDS", 1.0)
-    monkeypatch.setattr(restart, "_QUIET_SECONDS", 12.0)
     measured = restart.restarted(site, corpus(2_000).records, rate=300, seconds=15.0)
 
     assert measured.expected == measured.found > 50
