@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from tests.bench.machine import cpu_seconds
 from tests.bench.pacer import Kept, Schedule
-from tests.bench.topics import PARTITIONS, Lag, Watch
+from tests.bench.topics import PARTITIONS, Committed, Watch
 from tests.bench.worker import Outputs, Site, Worker, WorkerError
 from tests.e2e.brokers import create_topic
 
@@ -24,7 +24,6 @@ RATES: Final = (1_000, 10_000, 20_000)
 _WARM_UP_SECONDS: Final = 3.0
 # After the last message: how long a worker may take for what it still holds.
 _PATIENCE_SECONDS: Final = 120.0
-_ASKING_SECONDS: Final = 0.2
 _ROOT: Final = Path(__file__).parent.parent.parent
 
 
@@ -124,7 +123,7 @@ def escalated(
     """Yield the number of each escalated message, when its escalation was there, and that, until all are.
 
     All are there once the worker's group has committed everything that was sent: it commits nothing
-    whose escalations are not confirmed.
+    whose escalations are not confirmed. Any worker of a group stands for all of it, even one that has ended.
 
     Raises:
         WorkerError: if that is not so 120 s after the last message.
@@ -132,25 +131,25 @@ def escalated(
     servers, topic = worker.site.bootstrap_servers, worker.outputs.escalations
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "latency"})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
-    lag, watch = Lag(servers, worker.group, worker.source), Watch(servers, [topic])
-    seen, there = 0, None
-    ask, give_up = 0.0, None
-    while there is None or seen < there:
+    sent, written = Watch(servers, [worker.source]), Watch(servers, [topic])
+    committed = Committed(servers, worker.group, worker.source)
+    seen, expected, give_up = 0, None, None
+    while expected is None or seen < expected:
         escalations = consumer.consume(500, timeout=0.02)
         moment = time.monotonic()
         for one in escalations:
             if one.error() is None:
                 seen += 1
                 yield _number(one), moment, one
-        if there is not None or moment < ask or pacer.poll() is None:
-            continue
-        ask = moment + _ASKING_SECONDS
-        give_up = give_up or moment + _PATIENCE_SECONDS
-        behind = lag.records()
-        if behind == 0:
-            there = watch.count()
-        elif moment > give_up:
-            raise WorkerError(f"{behind} messages not done {_PATIENCE_SECONDS:g} s after the last")
+        if expected is None and pacer.poll() is not None:
+            give_up = give_up or moment + _PATIENCE_SECONDS
+            behind = sent.count() - committed.count()
+            if behind == 0:
+                expected = written.count()
+            elif moment > give_up:
+                raise WorkerError(
+                    f"{behind} messages not done {_PATIENCE_SECONDS:g} s after the last"
+                )
     consumer.close()
 
 

@@ -7,11 +7,9 @@ from itertools import cycle, islice
 from typing import Final
 
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
 
 from tests.bench.machine import peak_resident_bytes, resident_bytes
-from tests.bench.topics import fill
+from tests.bench.topics import Committed, fill
 from tests.bench.worker import Outputs, Site, Worker
 
 log: Final = logging.getLogger(__name__)
@@ -40,20 +38,14 @@ def memory(site: Site, records: Sequence[bytes], messages: int) -> Memory:
     """Let a worker drain so many messages, the records over and over."""
     topic = f"memory-{uuid.uuid4().hex[:8]}"
     fill(site.bootstrap_servers, topic, islice(cycle(records), messages))
-    admin = AdminClient({"bootstrap.servers": site.bootstrap_servers, "log_level": 0})
-
-    def committed() -> int:
-        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(topic)])
-        places = asked[topic].result().topic_partitions
-        return sum(max(0, place.offset) for place in places if place.topic == topic)
-
+    committed = Committed(site.bootstrap_servers, topic, topic)
     samples: list[tuple[int, int]] = []
     outputs = Outputs.create(site.bootstrap_servers, topic)
     with Worker(site, topic, outputs, topic) as worker:
         worker.until_joined()
 
         def is_drained() -> bool:
-            done = committed()
+            done = committed.count()
             if not done:
                 return False
             due = samples[-1][0] + messages / _SAMPLES if samples else 0

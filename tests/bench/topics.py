@@ -62,18 +62,16 @@ class Watch:
         return sum(answer.result().offset for answer in answers.values())
 
 
-class Lag:
-    """How far a group's committed offsets are behind the ends of a topic's partitions."""
+class Committed:
+    """What a group has committed on one topic."""
 
     def __init__(self, bootstrap_servers: str, group: str, topic: str) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self._partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
         self._group = group
-        self._topic = Watch(bootstrap_servers, [topic])
 
-    def records(self) -> int:
-        """Ask the broker; a partition without a committed offset is all behind."""
+    def count(self) -> int:
+        """Ask the broker for how many records; none where nothing is committed yet."""
         asked = ConsumerGroupTopicPartitions(self._group, self._partitions)
         answers = self._admin.list_consumer_group_offsets([asked], request_timeout=10)
-        committed = answers[self._group].result().topic_partitions
-        return self._topic.count() - sum(max(0, one.offset) for one in committed)
+        return sum(max(0, one.offset) for one in answers[self._group].result().topic_partitions)

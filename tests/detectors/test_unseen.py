@@ -26,7 +26,7 @@ FLOORS = {
     ("fraud", "ta"): (0.75, 0.06),
     ("fraud", "zh"): (0.64, 0.03),
     ("bullying", "en"): (0.25, 0.02),
-    ("bullying", "id"): (0.32, 0.02),
+    ("bullying", "id"): (0.32, 0.015),
     ("bullying", "ms"): (0.34, 0.03),
     ("bullying", "ta"): (0.33, 0.015),
     ("bullying", "zh"): (0.37, 0.02),

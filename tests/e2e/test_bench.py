@@ -1,6 +1,9 @@
 """The benchmark's stages on Apache Kafka, at tiny sizes: every contender does the same work."""
 
 import importlib.util
+import signal
+import uuid
+from threading import Timer
 
 import msgspec
 import pytest
@@ -8,12 +11,14 @@ import pytest
 from tests.bench import isolation, restart
 from tests.bench.corpus import corpus
 from tests.bench.drains import CONTENDERS, UNIT, WrongDrainError, drains
-from tests.bench.latency import latency
+from tests.bench.latency import escalated, latency, paced
 from tests.bench.memory import memory
+from tests.bench.pacer import Schedule
 from tests.bench.startup import startups
 from tests.bench.subjects import remembering
-from tests.bench.worker import Site
-from tests.e2e.brokers import Broker
+from tests.bench.topics import PARTITIONS, ended
+from tests.bench.worker import Outputs, Site, Worker
+from tests.e2e.brokers import Broker, create_topic
 from tests.pipeline.broken import Garbage, Sound
 
 
@@ -55,6 +60,24 @@ def test_latency_is_measured_on_every_escalation(site: Site) -> None:
     assert 1_400 == measured.messages
     assert 5 < measured.escalations < 100
     assert 0 < measured.median <= measured.percentile_99 <= measured.longest
+
+
+def test_a_worker_that_falls_silent_is_waited_for(site: Site) -> None:
+    """Stopped for seconds after the last message was sent, it still owes every escalation."""
+    name = f"silent-{uuid.uuid4().hex[:8]}"
+    create_topic(site.bootstrap_servers, name, partitions=PARTITIONS)
+    worker = Worker(site, name, Outputs.create(site.bootstrap_servers, name), name)
+    content = site.folder / f"{name}.jsonl"
+    content.write_bytes(b"\n".join(ended(corpus(PARTITIONS).records)))
+    schedule = Schedule(site.bootstrap_servers, name, str(content), rate=200, messages=200)
+    with worker:
+        worker.until_ready()
+        worker.process.send_signal(signal.SIGSTOP)
+        Timer(8.0, worker.process.send_signal, [signal.SIGCONT]).start()
+        with paced(schedule) as pacer:
+            numbers = [number for number, _, _ in escalated(worker, pacer)]
+
+    assert list(range(200)) == sorted(numbers)
 
 
 def test_a_cold_start_takes_longer_than_a_cached_one(site: Site) -> None:
