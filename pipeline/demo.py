@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import aiokafka
 import click
@@ -48,6 +48,7 @@ TICK_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 20.0
 """How long escalations may take to arrive after the last message, before they count as lost."""
 RESTART_SECONDS: Final = 2.0
+_STARTING: Final = "starting"
 
 SCENE_SECONDS: Final = 0.2
 """How often the next message of a scene is sent, beside the traffic."""
@@ -80,7 +81,7 @@ class _Demo:
         self._seed = seed
         self._port = _free_port()
         self._worker: asyncio.subprocess.Process | None = None
-        self._status = "starting"
+        self._status = _STARTING
         self._tally = Tally()
         self._stop = asyncio.Event()
         self._scenes = (
@@ -163,7 +164,7 @@ class _Demo:
                     cwd=self._folder,
                     start_new_session=True,
                 )
-            self._status = "running"
+            self._status = f"worker {self._worker.pid} running"
             status = await self._worker.wait()
             how = (
                 f"killed by {signal.Signals(-status).name}"
@@ -244,12 +245,21 @@ class _Demo:
 
     async def _display(self, console: Console) -> None:
         if not console.is_terminal:
-            click.echo(self._address(), err=True)
-            await asyncio.Event().wait()
+            await self._tell()
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             while True:
                 live.update(self._picture(console.width))
                 await asyncio.sleep(0.25)
+
+    async def _tell(self) -> NoReturn:
+        """Say on stderr, which no pipe takes, what becomes of the worker."""
+        click.echo(self._address(), err=True)
+        told = _STARTING
+        while True:
+            if self._status != told:
+                told = self._status
+                click.echo(told, err=True)
+            await asyncio.sleep(TICK_SECONDS)
 
     def _picture(self, width: int) -> Group:
         tally = self._tally

@@ -38,16 +38,19 @@ def worker_among(pids: set[int]) -> int | None:
     return None
 
 
-def test_the_demo_survives_a_killed_worker_and_leaves_nothing_behind() -> None:
-    """All families are escalated, and every scene; `kill -9` loses nothing, and no process stays."""
+def test_the_demo_survives_a_killed_worker_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """All families and scenes are escalated; `kill -9` is told of and loses nothing; no process stays."""
     marker = f"DEMO_MARKER={os.getpid()}-{time.monotonic_ns()}"
     name, value = marker.split("=")
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "demo", "--seconds", "25", "--rate", "200"],
-        stdout=subprocess.PIPE,
-        env=clean_environment() | {name: value},
-        start_new_session=True,
-    )
+    told = tmp_path / "told"
+    with told.open("wb") as stderr:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "demo", "--seconds", "25", "--rate", "200"],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=clean_environment() | {name: value},
+            start_new_session=True,
+        )
     assert demo.stdout
     rows = [json.loads(demo.stdout.readline())]
     worker = worker_among(processes_of(marker))
@@ -61,6 +64,10 @@ def test_the_demo_survives_a_killed_worker_and_leaves_nothing_behind() -> None:
     assert 0 == status, summary
     assert 0 == summary["lost"]
     assert 1 == summary["worker_restarts"]
+    _, first, killed, second = told.read_text().splitlines()[:4]
+    assert f"worker {worker} running" == first
+    assert "worker killed by SIGKILL; starting it again" == killed
+    assert second != first
     events = [row for row in rows if "event" in row]
     crossings = [row for row in rows if "behaviour" in row]
     assert {"bullying", "csea", "fraud", "gambling"} <= {
