@@ -82,7 +82,7 @@ class Harassment:
     Wording as in known abuse adds to the terms' sum, or stands for them where there are none.
 
     Misses: most of what is phrased freely (of messages written apart from the lexicon and the
-    model, 27 to 39 in 100 reached review, by language); irony, in-jokes, nicknames, insults by comparison
+    model, 28 to 40 in 100 reached review, by language); irony, in-jokes, nicknames, insults by comparison
     or by picture; one short insult repeated by many (the memory over targets is for that); slurs,
     which are in no list here; data published without a word about whose it is. May call harsh
     banter between friends harassment.

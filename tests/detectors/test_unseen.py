@@ -17,19 +17,19 @@ from pipeline.settings import load
 CORPUS = Path(__file__).parents[1] / "corpus" / "unseen"
 
 FLOORS = {
-    ("gambling", "en"): (0.74, 0.035),
-    ("gambling", "ms"): (0.81, 0.045),
-    ("gambling", "ta"): (0.67, 0.045),
-    ("gambling", "zh"): (0.81, 0.025),
-    ("fraud", "id"): (0.8, 0.07),
-    ("fraud", "ms"): (0.71, 0.04),
-    ("fraud", "ta"): (0.75, 0.06),
-    ("fraud", "zh"): (0.64, 0.03),
-    ("bullying", "en"): (0.25, 0.02),
-    ("bullying", "id"): (0.32, 0.015),
-    ("bullying", "ms"): (0.34, 0.03),
+    ("gambling", "en"): (0.79, 0.035),
+    ("gambling", "ms"): (0.88, 0.045),
+    ("gambling", "ta"): (0.75, 0.04),
+    ("gambling", "zh"): (0.82, 0.02),
+    ("fraud", "id"): (0.82, 0.07),
+    ("fraud", "ms"): (0.73, 0.04),
+    ("fraud", "ta"): (0.75, 0.055),
+    ("fraud", "zh"): (0.68, 0.03),
+    ("bullying", "en"): (0.27, 0.02),
+    ("bullying", "id"): (0.33, 0.015),
+    ("bullying", "ms"): (0.39, 0.03),
     ("bullying", "ta"): (0.33, 0.015),
-    ("bullying", "zh"): (0.37, 0.02),
+    ("bullying", "zh"): (0.38, 0.015),
 }
 """For each family and language: the share found at least, and the harmless flagged at most."""
 
