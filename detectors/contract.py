@@ -92,6 +92,8 @@ class Detector(Protocol):
       for, the detector is not shown the text. Answers are remembered, so they must hold for every text, and
       it must not raise.
     - `least_reach`: see `reach`; 0 if left out.
+    - `lexicons`: the `detectors.lexicon.Lexicon`s it uses. Before it does, each is held against its own
+      examples, once for as long as it stays the same.
     """
 
     @property

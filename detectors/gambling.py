@@ -206,9 +206,10 @@ class GamblingPromotion:
         """Load the shipped lexicon.
 
         Raises:
-            DocumentError: if a term of it misses its own examples.
+            DocumentError: if it is malformed.
         """
         self._lexicon = Lexicon.shipped("gambling")
+        self.lexicons = (self._lexicon,)
         self._wording = Wording("gambling", LABEL, LEAST_SCORE)
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         shapes = tuple(Pattern(id_, expression) for id_, (_, expression) in SHAPES.items())

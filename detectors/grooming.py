@@ -87,9 +87,10 @@ class GroomingCues:
         """Load the shipped lexicon.
 
         Raises:
-            DocumentError: if a term of it misses its own examples.
+            DocumentError: if it is malformed.
         """
         self._lexicon = Lexicon.shipped("grooming")
+        self.lexicons = (self._lexicon,)
         self.version = f"1+{self._lexicon.digest}"
         self.patterns = self._lexicon.patterns(lambda term: term.group in PROCESSES)
 

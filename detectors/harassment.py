@@ -95,9 +95,10 @@ class Harassment:
         """Load the shipped lexicon and the shipped model of wording.
 
         Raises:
-            DocumentError: if a term of it misses its own examples.
+            DocumentError: if it is malformed.
         """
         self._lexicon = Lexicon.shipped("harassment")
+        self.lexicons = (self._lexicon,)
         self._wording = Wording(_FAMILY, _FAMILY, LEAST_SCORE, LABELS)
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         self.patterns = self._lexicon.patterns(_is_anchor)

@@ -2,7 +2,8 @@
 
 A term names what it looks for, how much it weighs, and which sentences it must fire on and must stay silent
 on. A lexicon with a term that misses its own examples is refused, with the line, so that an analyst can
-edit a file without reading code and without breaking detection.
+edit a file without reading code and without breaking detection. Whoever loads a detector sees to that; one
+that has passed is not checked again until it changes.
 
 Scores are sums. Terms belong to groups (`bonus`, `call_to_action`, ...); of each group only the heaviest
 term that fired counts, once, so that ten synonyms weigh no more than one. The sum of the groups, cut to 0..1,
@@ -14,13 +15,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import regex
 
+import detectors.folding
 from detectors.contract import Candidate, Match, Pattern
+from detectors.expressions import ExpressionError, compiled
 from detectors.folding import fold
 from schemas import Evidence
 from schemas.document import Document, DocumentError
@@ -67,25 +71,46 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lexicon:
-    """The terms of one family, checked against their own examples."""
+    """The terms of one family."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
-        """Read and check.
+        """Read them; `check` holds them against their own examples.
 
         Raises:
-            DocumentError: at the first term that is malformed, declared twice, does not compile, misses
-                one of its `fires` or hits one of its `silent` examples.
+            DocumentError: at the first term that is malformed or declared twice.
         """
-        terms: dict[str, Term] = {}
+        self.terms: dict[str, Term] = {}
+        self._places: dict[str, tuple[Document, int]] = {}
         for document in documents:
             for index, term in enumerate(document.to(_File).terms):
-                if term.id in terms:
+                if term.id in self.terms:
                     raise document.error(
                         ("terms", index, "id"), f"term `{term.id}` is declared twice"
                     )
-                _check(document, index, term)
-                terms[term.id] = term
-        self.terms = terms
+                self.terms[term.id] = term
+                self._places[term.id] = document, index
+
+    def check(self) -> None:
+        """Hold every term against its own examples.
+
+        Raises:
+            DocumentError: at the first term that cannot be looked for, misses one of its `fires` or hits one
+                of its `silent` examples.
+        """
+        for id_, term in self.terms.items():
+            _check(*self._places[id_], term)
+
+    @property
+    def proof(self) -> str:
+        """Stands for all that `check` depends on: what passed it once need not pass it again."""
+        content = hashlib.sha256(f"{version('regex')} {unicodedata.unidata_version}".encode())
+        for path in (__file__, detectors.folding.__file__):
+            content.update(Path(str(path)).read_bytes())
+        content.update(self._encoded())
+        return content.hexdigest()[:32]
+
+    def _encoded(self) -> bytes:
+        return msgspec.json.encode(list(self.terms.values()), order="deterministic")
 
     @classmethod
     def shipped(cls, family: str) -> "Lexicon":
@@ -103,8 +128,7 @@ class Lexicon:
     @property
     def digest(self) -> str:
         """Changes whenever a term does: the part of a detector's version that analysts edit."""
-        content = msgspec.json.encode(list(self.terms.values()), order="deterministic")
-        return hashlib.sha256(content).hexdigest()[:8]
+        return hashlib.sha256(self._encoded()).hexdigest()[:8]
 
     def patterns(self, is_anchor: Callable[[Term], bool]) -> tuple[Pattern, ...]:
         """Return what to look for, one pattern a term, with the term's id; `is_anchor` tells the anchors."""
@@ -199,12 +223,9 @@ def _check(document: Document, index: int, term: Term) -> None:
                 (*here, "any", position), f"term `{term.id}`: nothing left of the wording"
             )
     try:
-        expression = regex.compile(term.pattern.expression)
-    except regex.error as error:
-        key = (*here, "expression")
-        raise document.error(key, f"term `{term.id}`: not a regular expression: {error}") from None
-    if expression.search("") is not None:
-        raise document.error((*here, "expression"), f"term `{term.id}` matches the empty text")
+        expression = compiled(term.pattern.expression)
+    except ExpressionError as error:
+        raise document.error((*here, "expression"), f"term `{term.id}` {error}") from None
     for name, examples, wanted, problem in (
         ("fires", term.fires, True, "does not fire on its own example"),
         ("silent", term.silent, False, "fires on its own counter-example"),

@@ -66,6 +66,7 @@ class ScamTexts:
             DocumentError: if the shipped lexicon is malformed.
         """
         self._lexicon = lexicon or Lexicon.shipped(_FAMILY)
+        self.lexicons = (self._lexicon,)
         self._wording = Wording(_FAMILY, _FAMILY, FLOOR, _KINDS)
         self.version = f"2+{self._lexicon.digest}+{self._wording.version}"
         self.patterns: Sequence[Pattern] = self._lexicon.patterns(

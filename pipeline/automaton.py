@@ -24,6 +24,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 import pipeline.factors
 import pipeline.prefilter
+from detectors.expressions import ExpressionError, compiled
 from pipeline.factors import DIGIT, requirements
 from pipeline.prefilter import EDGE, UnsupportedError, prefilter, without_edges
 
@@ -96,12 +97,13 @@ class Automaton:
         `ids` name patterns in errors.
 
         Raises:
-            PatternError: if an expression cannot be compiled.
+            PatternError: if an expression cannot be compiled, or matches the empty text.
         """
         digest = digest_of(expressions.values(), list(expressions))
         path = cache / f"patterns-{digest[:32]}.hsdb" if cache else None
         held = _read(path, digest) if path else None
         if held is None:
+            _check(expressions, ids)
             plan = _plan(expressions)
             composed = [(plan.wider[index], index) for index in plan.composed]
             held = plan, _compiled(composed, ids)
@@ -223,6 +225,15 @@ def _single_blanks(text: bytes) -> bytes:
     return text
 
 
+def _check(expressions: Mapping[int, str], ids: Mapping[int, str]) -> None:
+    """Refuse what cannot be confirmed; what was compiled before has passed."""
+    for index, expression in expressions.items():
+        try:
+            compiled(expression)
+        except ExpressionError as error:
+            raise PatternError(f"pattern `{ids.get(index, index)}` {error}") from None
+
+
 def _plan(expressions: Mapping[int, str]) -> _Plan:
     """Decide how each pattern is looked for."""
     strings: dict[bytes, list[_Completion]] = defaultdict(list)
@@ -294,7 +305,9 @@ def _automaton(strings: Sequence[bytes]) -> BytesAhoCorasick | None:
 def digest_of(expressions: Iterable[str], roles: Sequence[object]) -> str:
     """Stand for expressions, and for the code that says how they are looked for."""
     content = hashlib.sha256(_MAGIC)
-    content.update(f"{version('hyperscan')}\x00{platform.machine()}\x00{list(roles)}".encode())
+    content.update(
+        f"{version('hyperscan')}\x00{version('regex')}\x00{platform.machine()}\x00{list(roles)}".encode()
+    )
     for path in (__file__, pipeline.prefilter.__file__, pipeline.factors.__file__):
         content.update(Path(str(path)).read_bytes())
     for expression in expressions:

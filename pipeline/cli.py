@@ -671,7 +671,7 @@ def list_detectors(config: Path | None) -> None:
     settings = load(settings_path(config), os.environ)
     watch = _watch(settings)
     lists = watch.lists if watch else None
-    in_use = {r.detector.name: r for r in registry.load(settings.detectors, lists)}
+    in_use = {r.detector.name: r for r in registry.load(settings.detectors, lists, cache_folder())}
     rows = [
         {
             "name": name,

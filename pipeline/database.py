@@ -12,15 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import re2
-import regex
 
 from detectors.contract import Match, Pattern, View
+from detectors.expressions import compiled
 from detectors.folding import DISGUISES, Folded, FoldedBatch
-from pipeline.automaton import Automaton, PatternError, digest_of
+from pipeline.automaton import Automaton, digest_of
+
+if TYPE_CHECKING:
+    import regex
 
 EXPRESSION_SECONDS: Final = 0.05
 """The longest one expression may take on one text; longer, and the hit is given up and reported."""
@@ -77,7 +80,7 @@ class PatternDatabase:
         anchors = [n for n, p in enumerate(patterns) if p.is_anchor]
         others = [n for n, p in enumerate(patterns) if not p.is_anchor]
         disguises = range(len(patterns), len(expressions))
-        self._expressions = [_compiled(pattern) for pattern in patterns]
+        self._expressions = _Expressions(patterns)
         self._ranks = [(not p.is_anchor, -p.weight, n) for n, p in enumerate(patterns)]
         ids = {n: pattern.id for n, pattern in enumerate(patterns)}
         looked_for = {n: expressions[n] for n in (*anchors, *disguises)}
@@ -285,6 +288,18 @@ class _Views:
         return held
 
 
+class _Expressions(dict[int, "regex.Pattern[str]"]):
+    """The expressions of patterns, compiled when first needed: most never are."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        super().__init__()
+        self._patterns = patterns
+
+    def __missing__(self, index: int) -> "regex.Pattern[str]":
+        self[index] = compiled(self._patterns[index].expression)
+        return self[index]
+
+
 class _Doubt:
     """A wider form of an expression, over bytes, for RE2."""
 
@@ -333,15 +348,3 @@ class _OthersOf(dict[frozenset[int], frozenset[int]]):
     def __missing__(self, met: frozenset[int]) -> frozenset[int]:
         self[met] = frozenset(n for n, owner in self._owners.items() if owner in met)
         return self[met]
-
-
-def _compiled(pattern: Pattern) -> "regex.Pattern[str]":
-    try:
-        expression = regex.compile(pattern.expression)
-    except regex.error as error:
-        raise PatternError(f"pattern `{pattern.id}` is not a regular expression: {error}") from None
-    if expression.search("") is not None:
-        raise PatternError(
-            f"pattern `{pattern.id}` matches the empty text: it would hit every message"
-        )
-    return expression

@@ -18,7 +18,7 @@ from functools import cache, lru_cache
 from itertools import islice, product
 from math import fsum
 from re import _constants as op  # type: ignore[attr-defined]  # the standard library's own parser,
-from re import _parser  # type: ignore[attr-defined]  # whose tree has not changed since Python 2
+from re import _parser  # type: ignore[attr-defined]  # its tree has not changed since Python 2
 from typing import Any, Final
 
 import msgspec
@@ -63,15 +63,21 @@ _AS_ZERO: Final = bytes.maketrans(b"123456789" + bytes([DIGIT]), b"0" * 10)
 class _Part(msgspec.Struct, frozen=True):
     """What is known of a part of an expression.
 
-    `exact`: all the strings it can match, if they are few. Otherwise `needs`: the alternatives of which each
+    `exact`: all the strings it can match, if they are few. Otherwise `known`: the alternatives of which each
     match satisfies one, a single empty one where nothing is known; and `head` and `tail`: strings with one of
     which each match starts, and ends.
     """
 
     exact: Strings | None = None
-    needs: tuple[Alternative, ...] = ((),)
+    known: tuple[Alternative, ...] = ((),)
     head: Strings = frozenset({b""})
     tail: Strings = frozenset({b""})
+
+    @property
+    def needs(self) -> tuple[Alternative, ...]:
+        """The alternatives of which each match satisfies one."""
+        # Most parts become one with their neighbours before anybody asks.
+        return self.known if self.exact is None else _clause(self.exact)
 
 
 _EMPTY: Final[Strings] = frozenset({b""})
@@ -81,7 +87,7 @@ _ANYTHING: Final = _Part()
 
 
 def _exactly(strings: Strings) -> _Part:
-    return _Part(strings, _clause(strings), strings, strings)
+    return _Part(strings, head=strings, tail=strings)
 
 
 def requirements(wider: bytes) -> tuple[Alternative, ...] | None:
@@ -152,6 +158,9 @@ def _grams() -> Counter[bytes]:
 def _sequence(nodes: Iterable[Any]) -> _Part:
     """Multiply what is exact; wherever that ends, what was read so far is a clause."""
     nodes = list(nodes)
+    inside = _inside_edges(nodes)
+    if inside is not None:
+        return inside
     run = _EMPTY
     head: Strings | None = None
     clauses: list[tuple[Alternative, ...]] = []
@@ -167,8 +176,7 @@ def _sequence(nodes: Iterable[Any]) -> _Part:
         run = part.tail
     if head is None:
         return _exactly(run)
-    inside = _inside_edges(nodes)
-    return inside or _Part(None, _all_of([*clauses, _clause(run)]), head, run)
+    return _Part(None, _all_of([*clauses, _clause(run)]), head, run)
 
 
 def _inside_edges(nodes: Sequence[Any]) -> _Part | None:
@@ -224,7 +232,7 @@ def _class(members: Sequence[Any]) -> _Part:
 def _branch(parts: Sequence[_Part]) -> _Part:
     if all(part.exact is not None for part in parts):
         exact = _union(part.exact or _EMPTY for part in parts)
-        return _exactly(exact) if len(exact) <= MOST_STRINGS else _Part(needs=_clause(exact))
+        return _exactly(exact) if len(exact) <= MOST_STRINGS else _Part(known=_clause(exact))
     return _Part(
         None,
         _any_of([part.needs for part in parts]),

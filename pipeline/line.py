@@ -65,7 +65,7 @@ def line(settings: Settings, cache: Path | None, lists: Lists | None = None) -> 
         RegistryError: if a detector cannot be used.
         PatternError: if a detector's expression cannot be used.
     """
-    registered = registry.load(settings.detectors, lists)
+    registered = registry.load(settings.detectors, lists, cache)
     chain = Chain(registry.detectors(registered), cache)
     mappings = {topic: settings.mapping(topic) for topic in settings.sources}
     return _line(settings, mappings, chain, registered)

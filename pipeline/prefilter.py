@@ -6,8 +6,8 @@ outside ASCII counts as a member of any class that could hold one, counted repea
 upper bound, and zero-width assertions fall away or become an edge. What matched before still matches.
 """
 
-import re
 from collections.abc import Callable
+from re import _parser  # type: ignore[attr-defined]  # see `pipeline.factors`
 from typing import Final
 
 import regex
@@ -61,7 +61,8 @@ def prefilter(expression: str) -> bytes:
         if token is not None:
             out.append(token(repeat))
     wider = b"".join(out)
-    if re.search(without_edges(wider), b"") is not None:
+    shortest, _ = _parser.parse(without_edges(wider)).getwidth()
+    if not shortest:
         raise UnsupportedError(expression)
     return wider
 

@@ -1,12 +1,15 @@
 """The registry: which detectors are installed, and which of them are in use."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from detectors.contract import Detector, Lists, Pattern, ReadsLists
+from detectors.lexicon import Lexicon
 from pipeline.isolated import Isolated, NotIsolableError
 from pipeline.settings import Detectors
 from schemas.document import DocumentError
@@ -44,8 +47,12 @@ def installed() -> dict[str, EntryPoint]:
     return found
 
 
-def load(selection: Detectors, lists: Lists | None = None) -> tuple[Registered, ...]:
+def load(
+    selection: Detectors, lists: Lists | None = None, cache: Path | None = None
+) -> tuple[Registered, ...]:
     """Load the detectors in use, in order of their names; those that read lists, only if there are `lists`.
+
+    Lexicons are checked, but for those of which `cache` tells that they have passed.
 
     Raises:
         RegistryError: if a named detector is not installed, cannot be loaded, or breaks the contract.
@@ -57,7 +64,7 @@ def load(selection: Detectors, lists: Lists | None = None) -> tuple[Registered, 
                 f"detector `{name}` is not installed; installed are {', '.join(available) or 'none'}"
             )
     names = [n for n in selection.only or available if n not in selection.without]
-    loaded = {name: _load(available[name], lists) for name in sorted(names)}
+    loaded = {name: _load(available[name], lists, cache) for name in sorted(names)}
     idle = [name for name, registered in loaded.items() if registered is None]
     for name in idle:
         if name in selection.only:
@@ -73,6 +80,18 @@ def load(selection: Detectors, lists: Lists | None = None) -> tuple[Registered, 
         for name, registered in loaded.items()
         if registered is not None
     )
+
+
+def _check(lexicon: Lexicon, cache: Path | None) -> None:
+    """Check a lexicon, and remember that it passed; without a writable cache a start only takes longer."""
+    passed = cache / f"lexicon-{lexicon.proof}" if cache else None
+    if passed is not None and passed.exists():
+        return
+    lexicon.check()
+    if passed is not None:
+        with suppress(OSError):
+            passed.parent.mkdir(parents=True, exist_ok=True)
+            passed.touch()
 
 
 def _isolated(registered: Registered, entry: EntryPoint, selection: Detectors) -> Registered:
@@ -100,10 +119,12 @@ def detectors(registered: Sequence[Registered]) -> tuple[Detector, ...]:
     return tuple(r.detector for r in registered)
 
 
-def _load(entry: EntryPoint, lists: Lists | None) -> Registered | None:
+def _load(entry: EntryPoint, lists: Lists | None, cache: Path | None) -> Registered | None:
     where = f"detector `{entry.name}` ({entry.value}, {_distribution(entry)})"
     try:
         detector = entry.load()()
+        for lexicon in getattr(detector, "lexicons", ()):
+            _check(lexicon, cache)
     except DocumentError as error:
         raise RegistryError(f"{where}: {error}") from None
     except Exception as error:

@@ -18,6 +18,7 @@ from pipeline.feed import Feed
 from pipeline.feed_formats import FormatError, items
 from pipeline.line import Line, line
 from pipeline.memory import Memory, MemoryVersionError, decoded
+from pipeline.options import cache_folder
 from pipeline.settings import Settings, SettingsError, load
 from schemas import Event, Rejected
 from schemas.document import Document, DocumentError
@@ -161,6 +162,7 @@ def test_any_lexicon_is_read_or_refused_by_its_line(content: str, expression: st
     for changed in (content, content.replace("win(?:ner|s)?", expression)):
         try:
             lexicon = Lexicon([Document(changed, "fuzzed.toml")])
+            lexicon.check()
         except DocumentError as error:
             assert str(error).startswith("fuzzed.toml:")  # noqa: PT017
         else:
@@ -172,7 +174,9 @@ def test_what_is_spoilt_was_sound(tmp_path: Path) -> None:
     (tmp_path / "sound.toml").write_text("\n".join(SHIPPED), encoding="utf-8")
 
     assert isinstance(load(tmp_path / "sound.toml", {}), Settings)
-    assert 2 == len(Lexicon([Document("\n".join(TERMS), "sound.toml")]).terms)
+    lexicon = Lexicon([Document("\n".join(TERMS), "sound.toml")])
+    lexicon.check()
+    assert 2 == len(lexicon.terms)
     assert isinstance(SourceMapping.compile(FIELDS).decode(msgspec.json.encode(RECORD)), Event)
 
 
@@ -229,7 +233,7 @@ def test_spans_are_those_of_a_slow_reference(text: str, data: st.DataObject) -> 
 
 @cache
 def _line() -> Line:
-    return line(load(None, {}), None)
+    return line(load(None, {}), cache_folder())
 
 
 @given(st.lists(PHRASES | LETTERS | PIECES | st.text(max_size=4), max_size=24).map("".join))

@@ -24,8 +24,10 @@ ALLOWED: Final = {
     "pipeline": (
         "schemas",
         "detectors.contract",
+        "detectors.expressions",
         "detectors.folding",
         "detectors.innocents",
+        "detectors.lexicon",
         "detectors.links",
         "detectors.pieces",
         "detectors.reading",

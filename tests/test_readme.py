@@ -290,10 +290,11 @@ def test_the_term_is_accepted_and_refused_for_its_counter_example() -> None:
     """The row loads as it stands; with a counter-example that it hits, it is refused with the line."""
     lexicon = Lexicon([Document(TERM, "term.toml")])
     broken = TERM.replace('"Tuntut hak anda"', '"Tuntut kredit di kaunter bank"')
+    lexicon.check()
 
     assert {"gambling.ms.claim_credit"} == set(lexicon.terms)
     with pytest.raises(ValueError, match=r"term\.toml:9: .*fires on its own counter-example"):
-        Lexicon([Document(broken, "term.toml")])
+        Lexicon([Document(broken, "term.toml")]).check()
 
 
 def test_the_detector_finds_what_it_says() -> None:

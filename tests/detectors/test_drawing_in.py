@@ -12,6 +12,7 @@ from detectors.grooming import PROCESSES
 from detectors.wording import BITS, shipped
 from pipeline.chain import Chain
 from pipeline.line import line
+from pipeline.options import cache_folder
 from pipeline.settings import load
 from schemas import Finding
 from tests.pipeline.events import event
@@ -159,4 +160,4 @@ def test_the_shipped_model_is_small_whole_and_has_a_card() -> None:
 
 def test_it_is_in_use_by_default() -> None:
     """The shipped line has it."""
-    assert "drawing_in" in {d.name for d in line(load(None, {}), None).chain.detectors}
+    assert "drawing_in" in {d.name for d in line(load(None, {}), cache_folder()).chain.detectors}

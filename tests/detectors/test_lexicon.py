@@ -23,7 +23,9 @@ silent = ["free credits"]
 
 
 def _lexicon(*sources: str) -> Lexicon:
-    return Lexicon(Document(source, f"lexicon{n}.toml") for n, source in enumerate(sources))
+    lexicon = Lexicon(Document(source, f"lexicon{n}.toml") for n, source in enumerate(sources))
+    lexicon.check()
+    return lexicon
 
 
 def _candidate(lexicon: Lexicon, text: str) -> Candidate:
@@ -94,6 +96,18 @@ def test_a_term_declared_twice_is_refused_across_files() -> None:
     assert (refused.value.file, refused.value.line) == ("lexicon1.toml", 2)
 
 
+def test_a_changed_example_has_to_be_proved_anew() -> None:
+    """Whatever `check` looks at is part of what stands for it, and nothing else is."""
+    lexicons = [
+        TERM,
+        TERM,
+        TERM.replace("free credits", "free credite"),
+        TERM.replace("FREE", "free"),
+    ]
+
+    assert 3 == len({_lexicon(source).proof for source in lexicons})
+
+
 def test_a_family_without_a_file_is_refused() -> None:
     """A misspelt family is an error, not an empty lexicon."""
     with pytest.raises(DocumentError, match="no such lexicon"):
@@ -158,6 +172,4 @@ fires = ["send  the   code  now-please", "send codenow please"]
 silent = ["send the code now  please"]
 """
 
-    lexicon = Lexicon([Document(term, "t.toml")])
-
-    assert {"x.y"} == set(lexicon.terms)
+    assert {"x.y"} == set(_lexicon(term).terms)

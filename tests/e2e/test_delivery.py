@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.delivery import Delivery
 from pipeline.line import line
+from pipeline.options import cache_folder
 from pipeline.settings import Kafka
 from pipeline.writes import Write
 from tests.e2e.brokers import Broker, KafkaCluster
@@ -30,7 +31,7 @@ Unique = Callable[[str], str]
 
 def expected_ids(site: Site, values: list[bytes | None]) -> set[bytes]:
     """Screen the same records offline and return the ids that have to be escalated."""
-    screening = line(site.settings, None).screen(site.source, values)
+    screening = line(site.settings, cache_folder()).screen(site.source, values)
     return {
         verdict.id.encode()
         for verdicts in screening.verdicts.values()

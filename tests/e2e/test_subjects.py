@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from pipeline.correlate import Heard, correlate_batch
 from pipeline.line import line
+from pipeline.options import cache_folder
 from pipeline.subject_records import shown
 from tests.e2e.brokers import Broker
 from tests.e2e.test_delivery import stopped
@@ -76,7 +77,7 @@ async def send(site: Site, values: Sequence[bytes]) -> None:
 
 def expected(site: Site, values: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the verdicts of subjects that have to come, by id, as the pure functions make them."""
-    built = line(site.settings, None)
+    built = line(site.settings, cache_folder())
     told = built.screen(site.source, list(values)).signals
     heard = [Heard(one.subject, one) for position in sorted(told) for one in told[position]]
     verdicts = correlate_batch({}, heard, built.watch).verdicts

@@ -14,6 +14,7 @@ from pipeline.conversation_figures import figures, markdown, measure
 from pipeline.conversations import Flagged, Talk, events, flagged, read
 from pipeline.labelled import BENIGN, Reading, Refused
 from pipeline.line import line
+from pipeline.options import cache_folder
 from pipeline.settings import load
 from schemas.record import Limits
 from tests.pipeline.events import CANARY
@@ -96,7 +97,7 @@ def test_conversations_are_played_through_the_line() -> None:
     reading = Reading.of(["seen=canary.seen"])
     stream = io.BytesIO("\n".join(LINES).encode())
     talks = list(read(stream, "talks.jsonl", Limits(), reading))
-    played = list(flagged(talks, line(settings, None), settings.limits))
+    played = list(flagged(talks, line(settings, cache_folder()), settings.limits))
 
     assert [3, None, 2] == [p.at.get(SEEN) for p in played if isinstance(p, Flagged)]
     assert [(4, "wrong_type"), (5, "unknown_label"), (6, "wrong_type")] == [
@@ -108,7 +109,7 @@ def test_conversations_are_played_through_the_line() -> None:
 def test_what_cannot_be_read_or_screened_is_named_by_file_and_line() -> None:
     """A damaged file ends there; a turn that is too long refuses its conversation. No exception."""
     settings = load(None, {})
-    built = line(settings, None)
+    built = line(settings, cache_folder())
     damaged = gzip.compress("\n".join(LINES[:2]).encode())[:-9]
     held = list(read(io.BytesIO(damaged), "t.jsonl.gz", Limits(), Reading.of(["seen=canary.seen"])))
     long = talk(7, "benign", "ok", "x" * (settings.limits.text_characters + 1))

@@ -8,8 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from detectors.contract import Pattern
+from detectors.expressions import compiled
 from detectors.folding import DISGUISES, fold
-from pipeline.database import MATCHES_PER_PATTERN, Hits, PatternDatabase, PatternError
+from pipeline.automaton import PatternError
+from pipeline.database import MATCHES_PER_PATTERN, Hits, PatternDatabase
 
 SLOW = "(?:a|a)+(?!b)b"
 """Tries every way to split a row of `a`; the prefilter cannot see that it never matches."""
@@ -121,6 +123,28 @@ def test_a_damaged_cache_is_compiled_anew(tmp_path: Path, damage: str) -> None:
     assert {n: c for n, (_, c) in sound.items()} == {
         n: c for n, (_, c) in files(tmp_path / "own").items()
     }
+
+
+def test_what_is_cached_is_not_compiled_before_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refused is not in the cache; what is there was sound, and is compiled where it may match."""
+    asked: list[str] = []
+
+    def counted(expression: str) -> "regex.Pattern[str]":
+        asked.append(expression)
+        return compiled(expression)
+
+    database("foo", r"ba+r", r"\bqux\b", cache=tmp_path)
+    monkeypatch.setattr("pipeline.automaton.compiled", counted)
+    monkeypatch.setattr("pipeline.database.compiled", counted)
+    again = database("foo", r"ba+r", r"\bqux\b", cache=tmp_path)
+
+    assert [] == asked
+    assert [{0: ["p1"]}] * 2 == [ids(again.scan([fold("baar")])) for _ in range(2)]
+    assert [r"ba+r"] == asked
+    with pytest.raises(PatternError, match="`p1` is not a regular expression"):
+        database("foo", "(", cache=tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None:

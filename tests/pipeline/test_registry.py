@@ -10,9 +10,11 @@ import pytest
 
 from detectors.canary import Canary
 from detectors.contract import Detector
+from detectors.lexicon import Lexicon
 from pipeline import registry
 from pipeline.registry import RegistryError
 from pipeline.settings import Detectors
+from schemas.document import DocumentError
 from tests.pipeline.events import CANARY
 from tests.pipeline.plugins import install
 
@@ -205,3 +207,41 @@ def test_a_detector_is_made_anew_for_each_line() -> None:
 
     assert isinstance(one.detector, Canary)
     assert one.detector is not other.detector
+
+
+def test_a_lexicon_that_passed_is_not_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each lexicon and folder; without a folder, or one that can be written, at every start."""
+    checked: list[str] = []
+    monkeypatch.setattr(Lexicon, "check", lambda self: checked.append(self.proof))
+    (tmp_path / "file").touch()
+    for name, cache in [
+        ("grooming_cues", tmp_path / "new" / "folder"),
+        ("grooming_cues", tmp_path / "new" / "folder"),
+        ("gambling_promotion", tmp_path / "new" / "folder"),
+        ("grooming_cues", tmp_path),
+        ("grooming_cues", None),
+        ("grooming_cues", tmp_path / "file"),
+    ]:
+        registry.load(Detectors(only=(name,)), None, cache)
+
+    grooming, gambling, *others = checked
+    assert grooming != gambling
+    assert [grooming] * 3 == others
+
+
+def test_a_lexicon_that_failed_is_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused at every start, with its line, by the detector that uses it."""
+
+    def refuse(_: Lexicon) -> None:
+        raise DocumentError("terms.toml", 7, "term `a.b` fires on its own counter-example")
+
+    monkeypatch.setattr(Lexicon, "check", refuse)
+    for _ in range(2):
+        with pytest.raises(
+            RegistryError, match=r"`grooming_cues` .*terms\.toml:7: term `a\.b` fires"
+        ):
+            registry.load(Detectors(only=("grooming_cues",)), None, tmp_path)
