@@ -121,16 +121,14 @@ def _with_pairs(texts: Places, concepts: Hashes, at: Places, count: int) -> tupl
     """
     starts = np.searchsorted(texts, np.arange(count))
     few = np.arange(len(texts)) - starts[texts] < MOST_CONCEPTS
-    of, keys = [texts], [concepts]
-    texts, concepts, at = texts[few], concepts[few], at[few]
-    for apart in range(1, MOST_CONCEPTS):
-        beside = texts[apart:] == texts[:-apart]
-        if not beside.any():
-            break
-        beside &= at[apart:] != at[:-apart]
-        of.append(texts[apart:][beside])
-        keys.append(_pairs(concepts[:-apart], concepts[apart:])[beside])
-    return np.concatenate(of), mixed(np.concatenate(keys))
+    of, held, at = texts[few], concepts[few], at[few]
+    after = np.searchsorted(of, of, side="right") - np.arange(1, len(of) + 1)
+    first = np.repeat(np.arange(len(of)), after)
+    second = first + np.arange(1, len(first) + 1) - np.repeat(np.cumsum(after) - after, after)
+    apart = at[first] != at[second]
+    first, second = first[apart], second[apart]
+    keys = np.concatenate([concepts, _pairs(held[first], held[second])])
+    return np.concatenate([texts, of[first]]), mixed(keys)
 
 
 def _pairs(first: Hashes, second: Hashes) -> Hashes:
@@ -213,9 +211,8 @@ class Weigher:
         self._scales = np.array(weights.scales)[columns]
         self._biases = np.array(weights.biases)[columns]
         self._row = _rows(weights.places)
-        own = _steps(weights.steps).reshape(len(weights.labels), -1)[columns]
-        # A row of steps each: what is taken of one label lies close together.
-        self._steps = np.hstack([np.zeros((len(columns), 1), dtype=np.int8), own])
+        steps = _steps(weights.steps, len(weights.labels))
+        self._steps = [steps[column] for column in columns]
 
     def margins(self, features: Sequence[Features]) -> Floats:
         """Return the log-odds of each text for each label, as fitted.
@@ -251,10 +248,11 @@ def _rows(places: bytes) -> NDArray[np.int32]:
     return rows
 
 
-@lru_cache(maxsize=2)
-def _steps(steps: bytes) -> NDArray[np.int8]:
-    """Return the steps of all labels; each detector takes its columns of them."""
-    return np.frombuffer(zlib.decompress(steps), dtype=np.int8)
+@lru_cache(maxsize=4)
+def _steps(steps: bytes, labels: int) -> NDArray[np.int8]:
+    """Return a row of steps for each label, which all who weigh share; what is unknown, in front, has 0."""
+    own = np.frombuffer(zlib.decompress(steps), dtype=np.int8).reshape(labels, -1)
+    return np.hstack([np.zeros((labels, 1), dtype=np.int8), own])
 
 
 def _totals(values: NDArray[np.int8], counts: Places) -> NDArray[np.int32]:

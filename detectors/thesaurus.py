@@ -67,6 +67,9 @@ class Thesaurus:
     def find(self, letters: Letters) -> Concepts:
         """Return the concepts of each text, of phrases and of the words within them."""
         from_, to, keys = self._likely(letters)
+        # In order they are found several times as fast: what was just looked at is near.
+        order = keys.argsort()
+        from_, to, keys = from_[order], to[order], keys[order]
         forms = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         held = self._keys[forms] == keys
         from_, to, forms = from_[held], to[held], forms[held]

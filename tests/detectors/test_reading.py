@@ -150,14 +150,15 @@ def test_margins_are_the_weights_of_each_block_over_the_root_of_their_number() -
     """As training weighs them; a feature that no example has counts nowhere, and few weigh as if more."""
     texts = ["don't tell mum", "a bus", ""]
     weights = weigher(["don't tell your mum anything"])
-    held = weights._row  # noqa: SLF001
+    held, steps = weights._row, np.stack(weights._steps)  # noqa: SLF001
     expected = []
     for features in READER.read(texts):
         margin = np.array([0.5, 0.5])
         for block, fewest in zip(features[:3], FEWEST, strict=True):
             rows = held[block][held[block] > 0]
             root = max(len(rows), fewest) ** 0.5
-            margin += weights._scales * weights._steps[:, rows].sum(axis=1, dtype=int) / root  # noqa: SLF001
+            sums = steps[:, rows].sum(axis=1, dtype=int)
+            margin += weights._scales * sums / root  # noqa: SLF001
         expected.append(list(margin))
 
     assert [list(m) for m in weights.margins(READER.read(texts))] == [
@@ -172,10 +173,18 @@ def test_weights_are_kept_to_a_step() -> None:
     places = np.array([3, 9, 70_000, 900_000])
     weights = np.array([[1.0, -3.0], [0.2, 0.0], [-0.71, 2.9], [0.5, 1e-9]])
     kept = Weigher(quantised(["a", "b"], weights, [0.0, 0.0], places))
-    steps = kept._steps[:, kept._row[places]].T * kept._scales  # noqa: SLF001
+    steps = np.stack(kept._steps)[:, kept._row[places]].T * kept._scales  # noqa: SLF001
 
     assert steps == pytest.approx(weights, abs=3.0 / 127 / 2)
     assert 4 == (kept._row > 0).sum()  # noqa: SLF001
+
+
+def test_those_who_weigh_share_the_steps() -> None:
+    """Of a model there is one copy, whoever takes which labels."""
+    kept = quantised(["a", "b"], np.array([[1.0, -3.0]]), [0.0, 0.0], np.array([3]))
+    [b], [_, again] = Weigher(kept, ["b"])._steps, Weigher(kept)._steps  # noqa: SLF001
+
+    assert np.shares_memory(b, again)
 
 
 def test_coarse_weights_are_kept_to_four_steps() -> None:
