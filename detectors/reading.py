@@ -96,7 +96,7 @@ class Reader:
         first, second = np.triu_indices(len(concepts), 1)
         alone = weigher.weights(_places(mixed(concepts)))
         pairs = _places(mixed(_pairs(concepts[first], concepts[second])))
-        paired = weigher.weights(pairs) * np.isin(pairs, features.concepts) / 2
+        paired = weigher.weights(pairs) * _are_among(pairs, features.concepts) / 2
         np.add.at(alone, first, paired)
         np.add.at(alone, second, paired)
         heaviest = sorted(range(len(concepts)), key=lambda n: (-alone[n], n))[:most]
@@ -112,6 +112,14 @@ class Reader:
         order = first[np.lexsort((held[first], starts[first]))]
         held = held[order]
         return held >> _CONCEPT_SHIFT, (held & _CONCEPT).astype(np.uint64), starts[order]
+
+
+def _are_among(places: Places, held: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether each is one of those held, which are in order."""
+    if not len(held):
+        return np.zeros(len(places), dtype=bool)
+    at = np.minimum(np.searchsorted(held, places), len(held) - 1)
+    return np.asarray(held[at] == places)
 
 
 def _with_pairs(texts: Places, concepts: Hashes, at: Places, count: int) -> tuple[Places, Hashes]:
