@@ -56,7 +56,7 @@ class _Plan(msgspec.Struct, frozen=True):
 
     strings: list[tuple[bytes, tuple["_Completion", ...]]]
     alternatives: list[tuple[int, tuple[int, ...]]]
-    clauses: list[tuple[bytes, ...]]
+    clauses: list[_Clause]
     composed: list[int]
     everywhere: tuple[int, ...]
     wider: dict[int, bytes]
@@ -75,8 +75,9 @@ class Automaton:
 
     def __init__(self, plan: _Plan, composed: hyperscan.Database | None) -> None:
         """Take a plan and what Hyperscan compiled of it; `load` makes both."""
-        clauses = [_clause(clause) for clause in plan.clauses]
-        rests = [(pattern, tuple(clauses[c] for c in rest)) for pattern, rest in plan.alternatives]
+        rests = [
+            (pattern, tuple(plan.clauses[c] for c in rest)) for pattern, rest in plan.alternatives
+        ]
         self._completes = [
             tuple((c.starts, c.ends, *rests[c.alternative]) for c in completions)
             for _, completions in plan.strings
@@ -262,7 +263,7 @@ def _plan(expressions: Mapping[int, str]) -> _Plan:
     return _Plan(
         strings=[(string, tuple(strings[string])) for string in sorted(strings)],
         alternatives=alternatives,
-        clauses=list(clauses),
+        clauses=[_clause(clause) for clause in clauses],
         composed=composed,
         everywhere=tuple(everywhere),
         wider=wider_forms,

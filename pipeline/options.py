@@ -33,7 +33,7 @@ def settings_path(config: Path | None) -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Return where compiled patterns are kept between starts."""
+    """Return where compiled patterns are kept between starts, and which lexicons have passed."""
     if folder := os.environ.get("PENJAGA_CACHE_DIR"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjaga"
