@@ -77,9 +77,9 @@ UV := $(BIN)/uv pip install --quiet --python $(VENV) --link-mode copy \
 	$(if $(PIP_INDEX_URL),--default-index $(PIP_INDEX_URL))
 
 $(VENV)/locked: requirements.lock $(VENV)/created
-	@sed -n '/^uv==/,/[^\]$$/p' $< > $(VENV)/uv.txt
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock > $(VENV)/uv.txt
 	$(PIP) --require-hashes -r $(VENV)/uv.txt
-	$(UV) --compile-bytecode --require-hashes -r $< || $(PIP) --require-hashes -r $<
+	$(UV) --compile-bytecode --require-hashes -r requirements.lock || $(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
 # The lock has decided the versions, and holds the build backend.

@@ -323,3 +323,14 @@ def test_the_sizing_that_is_kept_is_that_of_the_baseline() -> None:
     assert baseline
 
     assert sizing(baseline) == SIZING.read_text(encoding="utf-8")
+
+
+def test_memory_is_sized_by_the_longest_run() -> None:
+    """A worker that drained millions holds more than one that drained a backlog of the comparison."""
+    baseline = read(BASELINE)
+    assert baseline
+    assert baseline.memory
+    longer = msgspec.structs.replace(baseline.memory, peak_bytes=777_000_000)
+
+    assert "777 MB of memory" in sizing(msgspec.structs.replace(baseline, memory=longer))
+    assert "777 MB" not in sizing(msgspec.structs.replace(baseline, memory=None))

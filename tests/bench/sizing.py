@@ -64,9 +64,11 @@ def sizing(results: Results) -> str:
         raise ValueError("sizing needs a run with drains")
     worker = next(one for one in results.drains.drains if one.contender == "penjaga")
     record_bytes = results.corpus.record_bytes[0]
+    # A short drain ends before everything that a worker remembers is full.
+    held = max(worker.peak_bytes, results.memory.peak_bytes if results.memory else 0)
 
     def of(rate: int) -> Size:
-        return size(rate, worker.messages_per_second, worker.peak_bytes, record_bytes)
+        return size(rate, worker.messages_per_second, held, record_bytes)
 
     small, large = (of(busiest(users)) for users in USERS)
     machine = results.machine
@@ -76,7 +78,7 @@ def sizing(results: Results) -> str:
         planned=f"{worker.messages_per_second * PLANNED_SHARE:,.0f}",
         share=f"{PLANNED_SHARE:.0%}",
         cpu=f"{worker.cpu_per_thousand * 1000:.0f}",
-        memory=_bytes(worker.peak_bytes),
+        memory=_bytes(held),
         record=record_bytes,
         rows="\n".join(_row(of(rate)) for rate in RATES),
         a_day=A_DAY,
